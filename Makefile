@@ -1,0 +1,278 @@
+#
+# TLS transport module for Kamailio.
+# Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+#
+# Two lives of one file: dropped with its folder into src/modules/tls of a
+# Kamailio tree it follows that tree's conventions; anywhere else it builds
+# ./tls.so for the Kamailio that is installed on this machine.
+#
+#   make                      tls.so for the installed Kamailio
+#   make KAMAILIO_SRC=DIR     the same with the headers of that tree
+#   make install|uninstall    into the server's modules folder (DESTDIR=)
+#   make install-tls-cert     self-signed cert.pem and key when there is none
+#   make test                 all suites; the last line is their sum
+#   make unit|host-test|lint|doc-check|utils-test    one suite
+#   make demo                 two servers, a call over two TLS hops
+#   make soak SECONDS= WORKERS=   load until the time is over
+#   make fuzz SECONDS=        every fuzzer for so long
+#   make utils|doc|deps|clean
+#
+# NO_INSTALL=1 forbids apt: what is missing is printed and the build stops.
+
+COREPATH ?= ../..
+
+ifneq (,$(wildcard $(COREPATH)/Makefile.defs))
+
+# ---- inside a Kamailio tree ---------------------------------------------
+
+include $(COREPATH)/Makefile.defs
+auto_gen=
+NAME=tls.so
+LIBS+=-lssl -lcrypto
+# Names like tls_init exist in other libraries of the process.
+DEFS+=-fvisibility=hidden -std=gnu11
+MOD_INSTALL_CFGS=$(wildcard tls.cfg)
+include $(COREPATH)/Makefile.modules
+
+install-tls-cert: $(cfg_prefix)/$(cfg_dir)
+	sh ./tls_cert.sh --self-signed --if-absent \
+			--dir $(cfg_prefix)/$(cfg_dir)
+
+.PHONY: install-tls-cert
+
+else
+
+# ---- alone --------------------------------------------------------------
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+KAMAILIO ?= kamailio
+KAMAILIO_SRC ?=
+CC ?= cc
+CLANG ?= clang
+CFLAGS ?= -O2 -g
+BUILD := build
+SECONDS ?= 60
+WORKERS ?= 4
+DESTDIR ?=
+
+# Adapter files see the host's headers, which are not ours to warn about.
+ADAPTER := tls_mod.c tls_init.c tls_server.c tls_cfg.c tls_rpc.c \
+	tls_select.c tls_events.c tls_port.c
+SOURCES := $(sort $(wildcard tls_*.c))
+ADAPTER_SOURCES := $(filter $(ADAPTER),$(SOURCES))
+FREE_SOURCES := $(filter-out $(ADAPTER),$(SOURCES))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+
+LANGUAGE := -std=gnu11 -fPIC -pthread -fvisibility=hidden
+HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+WARNINGS := -Wall -Wextra -Werror
+STRICT := $(WARNINGS) -Wconversion -Wshadow -Wstrict-prototypes -Wswitch-enum
+DEPENDS = -MMD -MP
+# The host's "../../core/..." of its tree is found from host/inc/modules/tls.
+HOST_FLAGS := -isystem $(BUILD)/host/inc -isystem $(BUILD)/host/inc/modules/tls \
+	@$(BUILD)/host/defs
+MODULE_LDFLAGS := -shared -Wl,-z,relro,-z,now -Wl,-O1 -Wl,--as-needed
+
+all: tls.so
+
+# ---- the host: headers and -D set ----
+
+# Runs each time, but changes its files only when the host changed, and only
+# then is everything compiled anew.
+$(BUILD)/host/defs: FORCE
+	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host)
+	@utils/host_headers.sh $(BUILD)/host $(KAMAILIO) $(KAMAILIO_SRC) \
+			>$(BUILD)/host.src
+	@mkdir -p $(BUILD)/host/inc/modules/tls
+	@src=$$(cat $(BUILD)/host.src) && for d in core lib; do \
+		[ "$$(readlink $(BUILD)/host/inc/$$d)" = "$$src/$$d" ] \
+			|| { ln -sfn "$$src/$$d" $(BUILD)/host/inc/$$d && rm -f $@; }; \
+	done
+	@utils/host_defines.sh $(KAMAILIO) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# ---- the module ----
+
+$(BUILD)/obj/.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(ADAPTER_SOURCES:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c \
+		$(BUILD)/host/defs $(BUILD)/obj/.flags
+	$(CC) $(LANGUAGE) $(CPPFLAGS) $(CFLAGS) $(HARDENING) $(WARNINGS) \
+			$(HOST_FLAGS) $(DEPENDS) -c $< -o $@
+
+$(FREE_SOURCES:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c \
+		$(BUILD)/obj/.flags
+	$(CC) $(LANGUAGE) $(CPPFLAGS) $(CFLAGS) $(HARDENING) $(STRICT) \
+			$(DEPENDS) -c $< -o $@
+
+# Linked aside: a module that the host would refuse is not left behind.
+tls.so: $(OBJECTS) $(BUILD)/host/defs utils/check_module.sh
+	$(CC) $(CFLAGS) $(MODULE_LDFLAGS) $(LDFLAGS) -pthread \
+			-o $(BUILD)/tls.so $(OBJECTS) -lssl -lcrypto
+	@utils/check_module.sh $(BUILD)/tls.so $(KAMAILIO)
+	@mv -f $(BUILD)/tls.so $@
+
+-include $(wildcard $(BUILD)/obj/*.d)
+
+# ---- install ----
+
+# Where the server looks, as it says itself; the first folder of its list.
+MODULES_DIR ?= $(shell $(KAMAILIO) -I 2>/dev/null \
+	| sed -n 's/^ *Default paths to modules: *\([^:]*\).*/\1/p')
+CFG_DIR ?= $(shell $(KAMAILIO) -I 2>/dev/null \
+	| sed -n 's,^ *Default config: *\(.*\)/[^/]*$$,\1,p')
+MODULE_TARGET = $(DESTDIR)$(MODULES_DIR)/tls.so
+
+check-dirs:
+	@[ -n "$(MODULES_DIR)" ] && [ -n "$(CFG_DIR)" ] || { \
+		echo "no \"$(KAMAILIO)\" to ask for its folders:" \
+			"give MODULES_DIR= and CFG_DIR=" >&2; exit 1; }
+
+# A module of the distribution is kept beside ours as tls.so.dist and comes
+# back with uninstall. No dpkg-divert: it would not work with DESTDIR, for a
+# user without dpkg's database, or in the build of a package. When the
+# distribution's module package is upgraded it overwrites tls.so: install
+# again. The copy is put in place by rename, so a running server which has
+# the old file mapped keeps it.
+install: tls.so check-dirs
+	install -d $(DESTDIR)$(MODULES_DIR)
+	@t=$(MODULE_TARGET); \
+	if [ -e $$t ] && [ ! -e $$t.ours ]; then \
+		echo "keeping the module that is there as $$t.dist"; \
+		mv -f $$t $$t.dist; \
+	fi
+	install -m 644 tls.so $(MODULE_TARGET).new
+	mv -f $(MODULE_TARGET).new $(MODULE_TARGET)
+	sha256sum <$(MODULE_TARGET) >$(MODULE_TARGET).ours
+
+uninstall: check-dirs
+	@t=$(MODULE_TARGET); \
+	if [ ! -e $$t.ours ]; then \
+		echo "$$t is not ours: nothing to do"; \
+	else \
+		rm -f $$t $$t.ours; \
+		[ ! -e $$t.dist ] || mv -f $$t.dist $$t; \
+	fi
+
+install-tls-cert: check-dirs
+	install -d $(DESTDIR)$(CFG_DIR)
+	sh ./tls_cert.sh --self-signed --if-absent --dir $(DESTDIR)$(CFG_DIR)
+
+# ---- unit tests: everything below the host-free line, under sanitizers ----
+
+UNIT := $(BUILD)/unit
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer
+UNIT_SOURCES := $(FREE_SOURCES) $(wildcard test/lib/port_stub.c) \
+	$(sort $(wildcard test/unit/*.c))
+UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(UNIT)/%.o)
+UNIT_FLAGS := -std=gnu11 -pthread -O1 -g $(SANITIZE) $(WARNINGS) \
+	-I. -Itest/lib
+
+$(UNIT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_FLAGS) $(DEPENDS) -c $< -o $@
+
+$(UNIT)/run: $(UNIT_OBJECTS)
+	$(CC) $(UNIT_FLAGS) -o $@ $(UNIT_OBJECTS) -lcunit -lssl -lcrypto
+
+-include $(UNIT_OBJECTS:.o=.d)
+
+unit: test-deps
+	@$(MAKE) --no-print-directory $(UNIT)/run
+	$(UNIT)/run
+
+# ---- the other suites ----
+
+test-deps:
+	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host) test
+
+host-test: test-deps tls.so
+	@$(MAKE) --no-print-directory -C test/host test TLS_SO=$(CURDIR)/tls.so \
+			BUILD=$(CURDIR)/$(BUILD)/test-host
+
+lint:
+	@test/lint.sh
+
+doc-check:
+	@test/doc_check.sh
+
+utils:
+	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared \
+			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
+
+utils-test:
+	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared test \
+			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
+
+# Each suite ends with its own "N passed, N failed"; run_suites adds them up
+# and counts a suite that printed none as one failure.
+test: test-deps tls.so
+	@MAKE='$(MAKE)' test/run_suites.sh $(BUILD)/suites \
+			unit lint doc-check utils-test host-test
+
+demo: test-deps tls.so
+	@TLS_SO=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) CC='$(CC)' \
+			test/demo/demo.sh
+
+soak: test-deps tls.so
+	@TLS_SO=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) \
+			SOAK_SECONDS=$(SECONDS) SOAK_WORKERS=$(WORKERS) \
+			test/load/soak.sh $(SECONDS) $(WORKERS)
+
+# ---- fuzzing ----
+
+FUZZ := $(BUILD)/fuzz
+FUZZERS := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+FUZZ_FLAGS := -std=gnu11 -O1 -g -pthread -I. -Itest/lib -Itest/fuzz \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_LIB := $(patsubst %.c,$(FUZZ)/obj/%.o,$(FREE_SOURCES) \
+	$(wildcard test/lib/port_stub.c))
+
+$(FUZZ)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(DEPENDS) -c $< -o $@
+
+$(FUZZ)/fuzz_%: test/fuzz/fuzz_%.c $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $(DEPENDS) -MF $@.d \
+			-o $@ $< $(FUZZ_LIB) -lssl -lcrypto
+
+-include $(FUZZ_LIB:.o=.d) $(wildcard $(FUZZ)/*.d)
+
+fuzzers: $(FUZZERS:%=$(FUZZ)/%)
+
+fuzz:
+	@utils/install_deps.sh build fuzz
+	@$(MAKE) --no-print-directory fuzzers
+	@test/fuzz/run.sh $(FUZZ) $(SECONDS) $(FUZZERS)
+
+# ---- the rest ----
+
+doc:
+	@if [ -f doc/Makefile ]; then $(MAKE) -C doc; \
+	else echo "the documents are plain text: README and doc/"; fi
+
+deps:
+	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host) test fuzz \
+			debian13
+
+# The fetched headers and the second Debian stay: they are downloads.
+clean:
+	rm -rf $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/suites \
+			$(BUILD)/test-host $(BUILD)/demo $(BUILD)/openssl_mutex_shared
+	rm -f tls.so $(BUILD)/tls.so $(BUILD)/host/defs
+
+FORCE:
+
+.PHONY: all install uninstall install-tls-cert check-dirs unit test-deps \
+	host-test lint doc-check utils utils-test test demo soak fuzzers fuzz \
+	doc deps clean FORCE
+
+endif
