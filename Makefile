@@ -127,6 +127,8 @@ MODULES_DIR ?= $(shell $(KAMAILIO) -I 2>/dev/null \
 	| sed -n 's/^ *Default paths to modules: *\([^:]*\).*/\1/p')
 CFG_DIR ?= $(shell $(KAMAILIO) -I 2>/dev/null \
 	| sed -n 's,^ *Default config: *\(.*\)/[^/]*$$,\1,p')
+# The keys are read after the server gave up root.
+CERT_OWNER ?= $(shell getent passwd kamailio | cut -d: -f1)
 MODULE_TARGET = $(DESTDIR)$(MODULES_DIR)/tls.so
 
 check-dirs:
@@ -162,7 +164,8 @@ uninstall: check-dirs
 
 install-tls-cert: check-dirs
 	install -d $(DESTDIR)$(CFG_DIR)
-	sh ./tls_cert.sh --self-signed --if-absent --dir $(DESTDIR)$(CFG_DIR)
+	sh ./tls_cert.sh --self-signed --if-absent --dir $(DESTDIR)$(CFG_DIR) \
+			$(if $(DESTDIR),,$(CERT_OWNER:%=--owner %))
 
 # ---- unit tests: everything below the host-free line, under sanitizers ----
 
@@ -194,7 +197,7 @@ test-deps:
 	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host) test
 
 host-test: test-deps tls.so
-	@$(MAKE) --no-print-directory -C test/host test TLS_SO=$(CURDIR)/tls.so \
+	@$(MAKE) --no-print-directory -C test/host test TLS_MODULE=$(CURDIR)/tls.so \
 			BUILD=$(CURDIR)/$(BUILD)/test-host
 
 lint:
@@ -211,18 +214,20 @@ utils-test:
 	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared test \
 			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
 
+SUITES := unit lint doc-check utils-test host-test
+
 # Each suite ends with its own "N passed, N failed"; run_suites adds them up
 # and counts a suite that printed none as one failure.
 test: test-deps tls.so
-	@MAKE='$(MAKE)' test/run_suites.sh $(BUILD)/suites \
-			unit lint doc-check utils-test host-test
+	@test/run_suites.sh $(BUILD)/suites \
+			$(foreach s,$(SUITES),'$(s)=$(MAKE) --no-print-directory $(s)')
 
 demo: test-deps tls.so
-	@TLS_SO=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) CC='$(CC)' \
+	@TLS_MODULE=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) CC='$(CC)' \
 			test/demo/demo.sh
 
 soak: test-deps tls.so
-	@TLS_SO=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) \
+	@TLS_MODULE=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) \
 			SOAK_SECONDS=$(SECONDS) SOAK_WORKERS=$(WORKERS) \
 			test/load/soak.sh $(SECONDS) $(WORKERS)
 
