@@ -1,0 +1,60 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* One profile made ready: an SSL_CTX in shared memory with certificates, CAs
+ * and policy, and the private key as bytes from which every process makes a
+ * key object of its own (hazard 4). Does no lookup and holds no connection.
+ * Built in one process (start-up, reload), used by all, read-only but for
+ * each process's own key slot. */
+#ifndef TLS_CTX_H
+#define TLS_CTX_H
+
+#include <stddef.h>
+
+#include "tls_err.h"
+#include "tls_params.h"
+
+struct ssl_st;
+struct tls_ctx;
+
+struct tls_ctx_args
+{
+	enum tls_role role;
+	const struct tls_profile_params *params; /* borrowed for the call */
+	const struct tls_settings *settings;	 /* borrowed for the call */
+	const char *label; /* name of the profile, for errors and sessions */
+};
+
+/* Reads all files of the profile, checks that they fit together and builds
+ * the context aside into *OUT (owned by the caller). Main process before the
+ * fork or a reloading process; tls_port_processes() must be valid; no lock.
+ * TLS_RC_OK; TLS_RC_CONFIG with setting, file and reason; TLS_RC_NOMEM;
+ * TLS_RC_TLS. On failure *OUT is NULL and nothing is left behind. */
+enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
+		struct tls_err *err) TLS_MUST_CHECK;
+
+/* Frees *CTX, wiping the key, and sets it to NULL; NULL is fine. Any process,
+ * also one that never used it; the caller held the last reference. */
+void tls_ctx_free(struct tls_ctx **ctx);
+
+/* A new SSL object for one connection of the profile in *OUT (owned by the
+ * caller), with this process's key in it. Any process, no lock.
+ * TLS_RC_OK, TLS_RC_NOMEM, TLS_RC_TLS, TLS_RC_BUG (the key does not parse in
+ * this process although it did at load). */
+enum tls_rc tls_ctx_new_ssl(struct tls_ctx *ctx, struct ssl_st **out,
+		struct tls_err *err) TLS_MUST_CHECK;
+
+/* Gives SSL the key object of the calling process in place of the one of the
+ * process that ran the handshake before. Under the connection's lock. Return
+ * values as above; nothing to do and TLS_RC_OK for profiles without a key. */
+enum tls_rc tls_ctx_use_own_key(struct tls_ctx *ctx, struct ssl_st *ssl,
+		struct tls_err *err) TLS_MUST_CHECK;
+
+/* DER of the profile's own certificate, borrowed until CTX is freed, and its
+ * length in *N_OUT; NULL and 0 when the profile has none. Any process. */
+const unsigned char *tls_ctx_certificate(
+		const struct tls_ctx *ctx, size_t *n_out);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Facts about a connection; see tls_info.h. */
+
+#include "tls_info.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tls_ossl.h"
+#include "tls_port.h"
+
+/* A lower-case copy of NAME in shared memory, or NULL when memory is short.
+ * The library has checked that it is a host name without a NUL. */
+static char *copy_name(const char *name)
+{
+	size_t n = strnlen(name, TLS_INFO_NAME_MAX);
+	char *copy = tls_port_alloc(n + 1);
+	size_t i;
+
+	if(copy == NULL)
+		return NULL;
+	for(i = 0; i < n; i++)
+		copy[i] = (char)tolower((unsigned char)name[i]);
+	copy[n] = '\0';
+	return copy;
+}
+
+static enum tls_rc copy_peer(struct tls_info *info, X509 *cert)
+{
+	int n = i2d_X509(cert, NULL);
+	unsigned char *p;
+
+	info->peer_presented = true;
+	if(n <= 0 || n > TLS_INFO_CERT_MAX)
+		return TLS_RC_OK;
+	info->peer_der = tls_port_alloc((size_t)n);
+	if(info->peer_der == NULL)
+		return TLS_RC_NOMEM;
+	p = info->peer_der;
+	info->peer_der_len = (size_t)i2d_X509(cert, &p);
+	return TLS_RC_OK;
+}
+
+enum tls_rc tls_info_fill(struct tls_info *info, SSL *ssl)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	enum tls_rc rc = TLS_RC_OK;
+
+	tls_info_clear(info);
+	info->version = SSL_version(ssl);
+	info->cipher = SSL_get_current_cipher(ssl);
+	info->resumed = SSL_session_reused(ssl) == 1;
+	info->verify_result = SSL_get_verify_result(ssl);
+	if(cert != NULL)
+		rc = copy_peer(info, cert);
+	if(rc == TLS_RC_OK && name != NULL) {
+		info->server_name = copy_name(name);
+		if(info->server_name == NULL)
+			rc = TLS_RC_NOMEM;
+	}
+	if(rc != TLS_RC_OK)
+		tls_info_clear(info);
+	info->filled = rc == TLS_RC_OK;
+	return rc;
+}
+
+void tls_info_clear(struct tls_info *info)
+{
+	tls_port_free(info->peer_der);
+	tls_port_free(info->server_name);
+	memset(info, 0, sizeof(*info));
+}
+
+const char *tls_info_version(const struct tls_info *info)
+{
+	switch(info->version) {
+		case TLS1_3_VERSION:
+			return "TLSv1.3";
+		case TLS1_2_VERSION:
+			return "TLSv1.2";
+		case TLS1_1_VERSION:
+			return "TLSv1.1";
+		case TLS1_VERSION:
+			return "TLSv1";
+		default:
+			return "unknown";
+	}
+}
+
+const char *tls_info_cipher(const struct tls_info *info)
+{
+	return info->cipher != NULL ? SSL_CIPHER_get_name(info->cipher) : "unknown";
+}
+
+int tls_info_cipher_bits(const struct tls_info *info)
+{
+	return info->cipher != NULL ? SSL_CIPHER_get_bits(info->cipher, NULL) : 0;
+}
+
+void tls_info_cipher_description(
+		const struct tls_info *info, char *buf, size_t size)
+{
+	char line[256];
+
+	if(info->cipher == NULL
+			|| SSL_CIPHER_description(info->cipher, line, sizeof(line)) == NULL)
+		snprintf(line, sizeof(line), "unknown");
+	line[strcspn(line, "\n")] = '\0';
+	snprintf(buf, size, "%s", line);
+}
+
+const char *tls_info_verify_text(const struct tls_info *info)
+{
+	return X509_verify_cert_error_string(info->verify_result);
+}
+
+bool tls_info_peer_verified(const struct tls_info *info)
+{
+	return info->peer_presented && info->verify_result == X509_V_OK;
+}
