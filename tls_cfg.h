@@ -1,0 +1,45 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* The settings as the host gives them: modparams before start-up.
+ * Owns the values of this process and hands them to the other rooms in their
+ * own types; decides nothing. Written in the main process before the fork,
+ * read in every process without a lock. */
+#ifndef TLS_CFG_H
+#define TLS_CFG_H
+
+#include "tls_ct_wrq.h"
+#include "tls_err.h"
+#include "tls_host.h"
+#include "tls_params.h"
+
+/* The table of modparams for the module's exports (param_export_t[], ended by
+ * an empty row). */
+extern param_export_t tls_cfg_modparams[];
+
+/* Turns the modparams into settings and profile parameters: words, ranges,
+ * path rule. Main process, from mod_init, once. TLS_RC_OK; TLS_RC_CONFIG with
+ * a sentence that names the modparam; TLS_RC_NOMEM. */
+enum tls_rc tls_cfg_init(struct tls_err *err) TLS_MUST_CHECK;
+
+/* Frees what tls_cfg_init made. Main process, at the end. */
+void tls_cfg_destroy(void);
+
+/* The settings now in force. Borrowed. */
+const struct tls_settings *tls_cfg_settings(void);
+
+/* The profile-type modparams: mode A, or the fill for holes in mode B. */
+const struct tls_profile_params *tls_cfg_profile(void);
+
+/* Directory of the host's main configuration file, for the path rule. */
+const char *tls_cfg_base_dir(void);
+
+/* Limits of the clear-text queues now in force. */
+struct tls_ct_wrq_limits tls_cfg_queue_limits(void);
+
+/* connection_timeout in the host's ticks; the longest when it is negative. */
+unsigned int tls_cfg_connection_ticks(void);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* The one place that includes the host's headers and knows its versions.
+ * Holds macros and inline functions only, where host versions differ; owns no
+ * state. Included by the adapter (tls_mod, tls_init, tls_server, tls_cfg,
+ * tls_rpc, tls_select, tls_events, tls_port) and by nobody below it. */
+#ifndef TLS_HOST_H
+#define TLS_HOST_H
+
+#include "../../core/sr_module.h"
+#include "../../core/cfg/cfg.h"
+#include "../../core/counters.h"
+#include "../../core/dprint.h"
+#include "../../core/globals.h"
+#include "../../core/ip_addr.h"
+#include "../../core/kemi.h"
+#include "../../core/locking.h"
+#include "../../core/mem/mem.h"
+#include "../../core/mem/shm_mem.h"
+#include "../../core/mod_fix.h"
+#include "../../core/pass_fd.h"
+#include "../../core/pt.h"
+#include "../../core/pvar.h"
+#include "../../core/rpc.h"
+#include "../../core/rpc_lookup.h"
+#include "../../core/select.h"
+#include "../../core/select_buf.h"
+#include "../../core/shm_init.h"
+#include "../../core/socket_info.h"
+#include "../../core/str.h"
+#include "../../core/tcp_conn.h"
+#include "../../core/tcp_info.h"
+#include "../../core/tcp_init.h"
+#include "../../core/tcp_int_send.h"
+#include "../../core/tcp_options.h"
+#include "../../core/tcp_read.h"
+#include "../../core/timer_ticks.h"
+#include "../../core/tls_hooks.h"
+#include "../../core/ver.h"
+
+#ifndef VERSIONVAL
+#error "VERSIONVAL is not set: build with the Makefile of the module"
+#endif
+
+/* Descriptor that the calling receiver uses for C. */
+#if VERSIONVAL >= 6001000
+#define TLS_HOST_FD(c_) _tconfd(c_)
+#else
+#define TLS_HOST_FD(c_) ((c_)->fd)
+#endif
+
+/* Hooks that 6.1 added to struct tls_hooks. */
+#if VERSIONVAL >= 6001000
+#define TLS_HOST_MATCH_HOOKS 1
+#else
+#define TLS_HOST_MATCH_HOOKS 0
+#endif
+
+/* tcpconn_get() looks the connection up by its id; the same in all versions,
+ * but other look-ups take the protocol since 6.0. */
+
+#endif

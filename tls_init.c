@@ -1,0 +1,213 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Order of life; see tls_init.h. */
+
+#include "tls_init.h"
+
+#include <stdio.h>
+
+#include "tls_cfg.h"
+#include "tls_config.h"
+#include "tls_ct_wrq.h"
+#include "tls_ctx.h"
+#include "tls_domain.h"
+#include "tls_host.h"
+#include "tls_locking.h"
+#include "tls_port.h"
+#include "tls_rand.h"
+#include "tls_server.h"
+#include "tls_start.h"
+
+static bool enabled; /* TLS is on in the core and the hooks are registered */
+
+static int fail(const struct tls_err *err)
+{
+	LM_ERR("%s\n", err->text);
+	return -1;
+}
+
+/* ---- hooks without a connection ---- */
+
+static int pre_init_cb(void)
+{
+	return 0;
+}
+
+/* After init_modules and the process table, before any fork. */
+static int init_cb(void)
+{
+	struct tls_err err;
+
+	if(tls_start_check(tls_cfg_settings()->force_run != 0, &err) != TLS_RC_OK)
+		return fail(&err);
+	return 0;
+}
+
+/* For each tls: listener, before the user id changes. */
+static int init_si_cb(struct socket_info *si)
+{
+	int rc = tcp_init(si);
+
+	if(rc != 0) {
+		LM_ERR("could not listen on %.*s\n", si->address_str.len,
+				si->address_str.s);
+		return rc;
+	}
+	si->proto = PROTO_TLS;
+	return 0;
+}
+
+/* cleanup() of the main process; connections are gone already. */
+static void destroy_cb(void)
+{
+	tls_domains_destroy();
+	tls_locking_destroy();
+	tls_ct_wrq_destroy_total();
+	tls_cfg_destroy();
+}
+
+/* ---- start ---- */
+
+int tls_init_register(void)
+{
+	struct tls_hooks hooks = {.init = init_cb,
+			.init_si = init_si_cb,
+			.destroy = destroy_cb,
+			.pre_init = pre_init_cb};
+	struct tls_err err;
+
+	if(tls_disable) {
+		LM_WARN("TLS is off in the core: put enable_tls=yes before "
+				"loadmodule \"tls.so\"\n");
+		return 0;
+	}
+	if(!shm_initialized() && init_shm() < 0) {
+		LM_ERR("could not initialise shared memory\n");
+		return -1;
+	}
+	if(tls_start_library(&err) != TLS_RC_OK)
+		return fail(&err);
+	tls_server_hooks(&hooks);
+	if(register_tls_hooks(&hooks) < 0) {
+		LM_ERR("the core refused the TLS hooks\n");
+		return -1;
+	}
+	enabled = true;
+	return 0;
+}
+
+int tls_init_module(void)
+{
+	struct tls_err err;
+
+	if(!enabled || tls_disable)
+		return 0;
+	tls_err_clear(&err);
+	if(tls_cfg_init(&err) != TLS_RC_OK)
+		return fail(&err);
+	if(tls_locking_init() != TLS_RC_OK || tls_ct_wrq_init_total() != TLS_RC_OK
+			|| tls_domains_init() != TLS_RC_OK) {
+		LM_ERR("out of shared memory (start with a larger -m)\n");
+		return -1;
+	}
+	return 0;
+}
+
+static int prepare_child(void)
+{
+	struct tls_err err;
+
+	if(tls_rand_child(&err) != TLS_RC_OK)
+		return fail(&err);
+	return 0;
+}
+
+int tls_init_child(int rank)
+{
+	if(!enabled || tls_disable)
+		return 0;
+	switch(rank) {
+		case PROC_INIT:
+			return tls_init_load(tls_cfg_settings()->config, NULL, 0);
+		case PROC_MAIN:
+		case PROC_POSTCHILDINIT:
+			return 0; /* the main process again: prepared in PROC_INIT */
+		default:
+			return prepare_child();
+	}
+}
+
+/* ---- profiles ---- */
+
+static void report_cb(void *arg, enum tls_log_level level, const char *text)
+{
+	(void)arg;
+	tls_port_log(level, "%s", text);
+}
+
+static void free_ctx_cb(void *ctx)
+{
+	struct tls_ctx *c = ctx;
+
+	tls_ctx_free(&c);
+}
+
+/* Builds the context of every profile of the draft. */
+static enum tls_rc build_contexts(
+		struct tls_domains *draft, struct tls_err *err)
+{
+	struct tls_ctx_args args = {.settings = tls_cfg_settings()};
+	struct tls_profile *profile;
+	size_t i;
+
+	tls_domains_set_free_ctx(draft, free_ctx_cb);
+	for(i = 0; (profile = tls_domains_at(draft, i)) != NULL; i++) {
+		struct tls_ctx *ctx = NULL;
+		enum tls_rc rc;
+
+		args.role = profile->role;
+		args.params = &profile->p;
+		args.label = profile->label;
+		rc = tls_ctx_new(&ctx, &args, err);
+		if(rc != TLS_RC_OK)
+			return rc;
+		profile->ctx = ctx; /* now owned by the draft */
+	}
+	return TLS_RC_OK;
+}
+
+static enum tls_rc make_draft(
+		const char *file, struct tls_domains **out, struct tls_err *err)
+{
+	if(file == NULL)
+		return tls_config_from_modparams(
+				tls_cfg_profile(), tls_cfg_base_dir(), out, err);
+	return tls_config_load(file, tls_cfg_profile(), tls_cfg_base_dir(),
+			report_cb, NULL, out, err);
+}
+
+int tls_init_load(const char *file, char *reason, unsigned int size)
+{
+	struct tls_domains *draft = NULL;
+	struct tls_domains *old;
+	struct tls_err err;
+	enum tls_rc rc;
+
+	tls_err_clear(&err);
+	rc = make_draft(file, &draft, &err);
+	if(rc == TLS_RC_OK)
+		rc = build_contexts(draft, &err);
+	if(rc != TLS_RC_OK) {
+		LM_ERR("%s\n", err.text);
+		if(reason != NULL)
+			snprintf(reason, size, "%s", err.text);
+		tls_domains_unref(&draft);
+		return -1;
+	}
+	old = tls_domains_publish(draft); /* now owned by the root */
+	tls_domains_unref(&old);
+	return 0;
+}

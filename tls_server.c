@@ -1,0 +1,517 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* The host's TCP hooks; see tls_server.h. */
+
+#include "tls_server.h"
+
+#include <string.h>
+
+#include "tls_addr.h"
+#include "tls_cfg.h"
+#include "tls_conn.h"
+#include "tls_ctx.h"
+#include "tls_domain.h"
+#include "tls_host.h"
+#include "tls_port.h"
+
+#define SESSION_MAGIC 0x74736530U /* "tse0" */
+
+/* Private buffers of the process: ciphertext in and out. One full record and
+ * more, so that a step seldom stops for want of room; large enough to take
+ * what a busy socket holds. */
+#define BUFFER_SIZE 65536
+
+/* Reads of the socket in one call of the host: a fast sender must not keep a
+ * receiver for itself. */
+#define SOCKET_READS_MAX 8
+
+/* What hangs on extra_data, in shared memory. Set once under write_lock by
+ * the first user of the connection; freed by the clean hook. */
+struct tls_session
+{
+	unsigned int magic;
+	struct tls_conn *conn;			   /* owned */
+	struct tls_domains *domains;	   /* owned reference: our generation */
+	const struct tls_profile *profile; /* borrowed from domains */
+	bool eof_waits;	  /* the host's EOF is held back for pending bytes */
+	bool close_waits; /* close when the clear-text queue has been sent */
+	bool reported;	  /* the failure was logged once */
+};
+
+static unsigned char in_buffer[BUFFER_SIZE];
+static unsigned char out_buffer[BUFFER_SIZE];
+
+/* ---- sessions ---- */
+
+static struct tls_session *session_of(const struct tcp_connection *c)
+{
+	struct tls_session *session = c->extra_data;
+
+	if(session == NULL || session->magic != SESSION_MAGIC)
+		return NULL;
+	return session;
+}
+
+static void session_free(struct tls_session **session)
+{
+	struct tls_session *s = *session;
+
+	*session = NULL;
+	if(s == NULL)
+		return;
+	tls_conn_free(&s->conn);
+	tls_domains_unref(&s->domains);
+	s->magic = 0;
+	tls_port_free(s);
+}
+
+static enum tls_rc session_new(struct tls_session **out,
+		const struct tls_domain_query *query, struct tls_err *err)
+{
+	struct tls_session *session = tls_port_alloc(sizeof(*session));
+	struct tls_conn_args args = {query->role, NULL, query->name};
+	enum tls_rc rc;
+
+	*out = NULL;
+	if(session == NULL)
+		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+	memset(session, 0, sizeof(*session));
+	session->magic = SESSION_MAGIC;
+	session->domains = tls_domains_acquire();
+	if(session->domains == NULL) {
+		rc = tls_err_set(err, TLS_RC_BUG, "no profiles are loaded");
+		goto out;
+	}
+	session->profile = tls_domain_lookup(session->domains, query);
+	args.ctx = session->profile->ctx;
+	rc = tls_conn_new(&session->conn, &args, err);
+	if(rc != TLS_RC_OK)
+		goto out;
+	*out = session;
+	session = NULL; /* now owned by the caller */
+out:
+	session_free(&session);
+	return rc;
+}
+
+/* Makes the session of C when it has none: at the first byte of either
+ * direction, not at accept, so that a flood of TCP opens stays cheap and
+ * role and local address are final. Under write_lock. */
+static enum tls_rc session_ensure(
+		struct tcp_connection *c, struct tls_session **out, struct tls_err *err)
+{
+	struct tls_domain_query query = {0};
+	struct tls_addr local;
+	enum tls_rc rc;
+
+	*out = session_of(c);
+	if(*out != NULL)
+		return TLS_RC_OK;
+	if(c->extra_data != NULL)
+		return tls_err_set(err, TLS_RC_BUG, "extra_data is not ours");
+	tls_addr_set(&local, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
+	query.role = (c->flags & F_CONN_PASSIVE) != 0 ? TLS_ROLE_SERVER
+												  : TLS_ROLE_CLIENT;
+	query.local = &local;
+	rc = session_new(out, &query, err);
+	c->extra_data = *out;
+	return rc;
+}
+
+/* ---- words ---- */
+
+/* One line per failed connection: level by cause, peer noise low. */
+static enum tls_log_level level_of(
+		const struct tls_session *session, enum tls_rc rc)
+{
+	switch(rc) {
+		case TLS_RC_OK:
+		case TLS_RC_AGAIN:
+		case TLS_RC_CLOSED:
+			return TLS_LOG_DBG;
+		case TLS_RC_PEER:
+		case TLS_RC_IO: /* the peer is gone before it had its answer */
+			/* Peers that call us may be anybody; the ones that we call are
+			 * ours to look after. */
+			return session != NULL
+								   && tls_conn_role(session->conn)
+											  == TLS_ROLE_CLIENT
+						   ? TLS_LOG_WARN
+						   : TLS_LOG_INFO;
+		case TLS_RC_LIMIT:
+			return TLS_LOG_NOTICE;
+		case TLS_RC_NOMEM:
+		case TLS_RC_CONFIG:
+		case TLS_RC_TLS:
+			return TLS_LOG_ERR;
+		case TLS_RC_BUG:
+			break;
+	}
+	return TLS_LOG_CRIT;
+}
+
+static void report(struct tcp_connection *c, struct tls_session *session,
+		enum tls_log_level level, const struct tls_err *err)
+{
+	char peer[TLS_ADDR_TEXT_MAX];
+	char local[TLS_ADDR_TEXT_MAX];
+	struct tls_addr addr;
+
+	if(session != NULL && session->reported)
+		return;
+	if(session != NULL)
+		session->reported = true;
+	tls_addr_set(&addr, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
+	tls_addr_print(&addr, peer, sizeof(peer));
+	tls_addr_set(&addr, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
+	tls_addr_print(&addr, local, sizeof(local));
+	tls_port_log(level,
+			"%sTLS connection %d with %s (local %s, profile %s): %s",
+			level == TLS_LOG_CRIT ? "BUG: " : "", c->id, peer, local,
+			session != NULL ? session->profile->label : "none", err->text);
+}
+
+static void report_failure(struct tcp_connection *c,
+		struct tls_session *session, const struct tls_err *err)
+{
+	report(c, session, level_of(session, err->rc), err);
+}
+
+/* ---- read ---- */
+
+/* Sends what a step produced. Under write_lock. */
+static enum tls_rc send_out(struct tcp_connection *c,
+		struct tls_session *session, const struct tls_conn_io *io,
+		struct tls_err *err)
+{
+	snd_flags_t flags = c->send_flags;
+
+	if(io->n_out == 0)
+		return TLS_RC_OK;
+	if(session->close_waits && tls_conn_queued(session->conn) == 0)
+		flags.f |= SND_F_CON_CLOSE;
+	else if(tls_conn_queued(session->conn) > 0)
+		flags.f &= ~SND_F_CON_CLOSE; /* the message has not left yet */
+	if(tcpconn_send_unsafe(TLS_HOST_FD(c), c, (const char *)io->out,
+			   (unsigned int)io->n_out, flags)
+			< 0)
+		return tls_err_set(err, TLS_RC_IO, "could not send to the peer");
+	return TLS_RC_OK;
+}
+
+/* Runs read steps over N_IN bytes until the engine needs nothing more from
+ * us, sending what it produces. Clear text goes to DST; *N_CLEAR is advanced.
+ * Under write_lock. */
+static enum tls_rc feed(struct tcp_connection *c, struct tls_session *session,
+		size_t n_in, char *dst, size_t room, size_t *n_clear,
+		struct tls_err *err)
+{
+	struct tls_conn_io io = {.in = in_buffer,
+			.n_in = n_in,
+			.out = out_buffer,
+			.out_size = sizeof(out_buffer)};
+	struct tls_err ignored;
+	enum tls_rc rc;
+
+	do {
+		io.clear = (unsigned char *)dst + *n_clear;
+		io.clear_size = room - *n_clear;
+		rc = tls_conn_read(session->conn, &io, err);
+		*n_clear += io.n_clear;
+		io.n_in = 0;
+		if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN)
+			/* an alert, best effort: the verdict stands */
+			(void)send_out(c, session, &io, &ignored);
+		else if(send_out(c, session, &io, err) != TLS_RC_OK)
+			rc = TLS_RC_IO;
+	} while(rc == TLS_RC_AGAIN);
+	return rc;
+}
+
+/* The host takes an EOF that it sees together with an incomplete message for
+ * the end of the connection. Decrypted bytes that wait for room in its buffer
+ * would be lost, so the EOF waits until they have been delivered. */
+static void hold_eof_back(struct tcp_connection *c, struct tls_session *session,
+		rd_conn_flags_t *flags)
+{
+	if(tls_conn_pending(session->conn)) {
+		*flags |= RD_CONN_REPEAT_READ;
+		if(c->state == S_CONN_EOF) {
+			session->eof_waits = true;
+			c->state = S_CONN_OK;
+			*flags &= ~RD_CONN_EOF;
+		}
+	} else if(session->eof_waits) {
+		session->eof_waits = false;
+		c->state = S_CONN_EOF;
+		*flags |= RD_CONN_EOF;
+	}
+}
+
+/* True when the socket may still have bytes for us in this event. */
+static bool may_read_socket(const struct tcp_connection *c,
+		const struct tls_session *session, const rd_conn_flags_t *flags)
+{
+	return (*flags & (RD_CONN_SHORT_READ | RD_CONN_EOF)) == 0
+		   && c->state != S_CONN_EOF
+		   && (session == NULL
+				   || (!session->eof_waits
+						   && !tls_conn_pending(session->conn)));
+}
+
+/* The peer ended the stream: tell an orderly end from a cut one. */
+static void note_eof(struct tcp_connection *c, struct tls_session *session)
+{
+	struct tls_err err;
+
+	if(c->state != S_CONN_EOF || session->eof_waits)
+		return;
+	if(tls_conn_eof(session->conn, &err) == TLS_RC_CLOSED)
+		return;
+	/* Cut after the handshake is what most phones do; not worth a line of
+	 * every operator's log. */
+	report(c, session,
+			tls_conn_state(session->conn) == TLS_CONN_ESTABLISHED
+					? TLS_LOG_DBG
+					: level_of(session, err.rc),
+			&err);
+}
+
+/* One round: some bytes from the socket or from what is pending. OK, AGAIN
+ * when another round may bring more, CLOSED, or a failure. */
+static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
+		char *dst, size_t room, size_t *n_clear, struct tls_err *err)
+{
+	struct tls_session *session = session_of(c);
+	int n = 0;
+	enum tls_rc rc;
+
+	if(may_read_socket(c, session, flags)) {
+		n = tcp_read_data(
+				TLS_HOST_FD(c), c, (char *)in_buffer, sizeof(in_buffer), flags);
+		if(n < 0)
+			return tls_err_set(err, TLS_RC_CLOSED, "could not read");
+	}
+	lock_get(&c->write_lock);
+	rc = session_ensure(c, &session, err);
+	if(rc == TLS_RC_OK)
+		rc = feed(c, session, (size_t)n, dst, room, n_clear, err);
+	if(rc == TLS_RC_OK)
+		hold_eof_back(c, session, flags);
+	lock_release(&c->write_lock);
+	if(rc == TLS_RC_OK && *n_clear < room && may_read_socket(c, session, flags))
+		return TLS_RC_AGAIN;
+	return rc;
+}
+
+/* Host contract: core/tcp_read.c, tcp_read(). Receiver that owns C, no lock.
+ * Appends clear text at req.pos and returns its length; 0 = nothing now or,
+ * with state S_CONN_EOF, the end; -1 = close the connection. */
+static int read_cb(struct tcp_connection *c, rd_conn_flags_t *flags)
+{
+	struct tcp_req *req = &c->req;
+	size_t used = (size_t)(req->pos - req->buf);
+	size_t room = req->b_size > used ? req->b_size - used : 0;
+	size_t n_clear = 0;
+	struct tls_err err;
+	enum tls_rc rc;
+	int i = 0;
+
+	*flags &= ~RD_CONN_REPEAT_READ;
+	tls_err_clear(&err);
+	if(room == 0) {
+		LM_ERR("message does not fit into the receive buffer (%u bytes, "
+			   "tcp_rd_buf_size)\n",
+				req->b_size);
+		req->error = TCP_REQ_OVERRUN;
+		return -1;
+	}
+	do
+		rc = read_round(c, flags, req->pos, room, &n_clear, &err);
+	while(rc == TLS_RC_AGAIN && ++i < SOCKET_READS_MAX);
+	req->pos += n_clear;
+	if(rc == TLS_RC_OK || rc == TLS_RC_AGAIN) {
+		note_eof(c, session_of(c));
+		return (int)n_clear;
+	}
+	if(rc == TLS_RC_CLOSED && session_of(c) != NULL
+			&& tls_conn_state(session_of(c)->conn) == TLS_CONN_CLOSED) {
+		c->state = S_CONN_EOF;
+		*flags |= RD_CONN_EOF;
+		return (int)n_clear;
+	}
+	if(rc != TLS_RC_CLOSED) /* the host has logged failed reads */
+		report_failure(c, session_of(c), &err);
+	req->error = TCP_READ_ERROR;
+	return -1;
+}
+
+/* ---- encode ---- */
+
+/* Host contract: core/tls_hooks.h. Any process, write_lock held. Turns the
+ * clear text *PBUF, *PLEN into ciphertext valid until the next call in this
+ * process; what did not fit goes to *REST_BUF, *REST_LEN. Returns *PLEN, or
+ * -1 to have the connection closed. */
+static int encode_cb(struct tcp_connection *c, const char **pbuf,
+		unsigned int *plen, const char **rest_buf, unsigned int *rest_len,
+		snd_flags_t *send_flags)
+{
+	struct tls_ct_wrq_limits limits = tls_cfg_queue_limits();
+	struct tls_conn_io io = {.out = out_buffer, .out_size = sizeof(out_buffer)};
+	struct tls_session *session;
+	struct tls_err err;
+	size_t taken = 0;
+	enum tls_rc rc;
+
+	*rest_buf = NULL;
+	*rest_len = 0;
+	tls_err_clear(&err);
+	rc = session_ensure(c, &session, &err);
+	if(rc == TLS_RC_OK)
+		rc = tls_conn_write(
+				session->conn, *pbuf, *plen, &taken, &io, &limits, &err);
+	if(rc == TLS_RC_CLOSED)
+		tls_err_set(&err, rc, "the peer has closed, cannot send");
+	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN) {
+		report_failure(c, session, &err);
+		return -1;
+	}
+	if(taken < *plen) {
+		*rest_buf = *pbuf + taken;
+		*rest_len = *plen - (unsigned int)taken;
+	}
+	if(tls_conn_queued(session->conn) > 0
+			&& (send_flags->f & SND_F_CON_CLOSE) != 0) {
+		/* The message waits for the handshake: close after it, not now. */
+		send_flags->f &= ~SND_F_CON_CLOSE;
+		session->close_waits = true;
+	}
+	*pbuf = (const char *)io.out;
+	*plen = (unsigned int)io.n_out;
+	return (int)*plen;
+}
+
+/* ---- life ---- */
+
+/* End of tcpconn_new(): tcp main for accepted sockets, any sender for
+ * outgoing ones; no lock, nobody else sees C yet. Role and local address may
+ * not be final, so only the timeouts are set. */
+static int init_cb(struct tcp_connection *c, int sock)
+{
+	(void)sock;
+	c->type = PROTO_TLS;
+	c->rcv.proto = PROTO_TLS;
+	c->lifetime = tls_cfg_connection_ticks();
+	c->timeout = get_ticks_raw() + c->lifetime;
+	c->extra_data = NULL;
+	return 0;
+}
+
+/* tcp main only, just before close(FD); the global TCP lock may be held and a
+ * sender may be inside the engine. Best effort, never blocks. */
+static void close_cb(struct tcp_connection *c, int fd)
+{
+	struct tls_conn_io io = {.out = out_buffer, .out_size = sizeof(out_buffer)};
+	struct tls_session *session;
+
+	if(!tls_cfg_settings()->send_close_notify)
+		return;
+	lock_get(&c->write_lock);
+	session = session_of(c);
+	if(session != NULL) {
+		tls_conn_shutdown(session->conn, &io);
+		if(io.n_out > 0
+				&& _tcpconn_write_nb(fd, c, (const char *)io.out, (int)io.n_out)
+						   < 0)
+			LM_DBG("close_notify was not sent\n");
+	}
+	lock_release(&c->write_lock);
+}
+
+/* When the last reference is dropped, in any process; the lock of C is
+ * destroyed already and the global TCP lock may be held. */
+static void clean_cb(struct tcp_connection *c)
+{
+	struct tls_session *session = session_of(c);
+
+	c->extra_data = NULL;
+	session_free(&session);
+}
+
+void tls_server_hooks(struct tls_hooks *hooks)
+{
+	hooks->read = read_cb;
+	hooks->encode = encode_cb;
+	hooks->on_tcpconn_init = init_cb;
+	hooks->tcpconn_clean = clean_cb;
+	hooks->tcpconn_close = close_cb;
+}
+
+/* ---- questions ---- */
+
+struct tcp_connection *tls_server_get(struct sip_msg *msg)
+{
+	struct tcp_connection *c;
+
+	if(msg->rcv.proto != PROTO_TLS && msg->rcv.proto != PROTO_WSS)
+		return NULL;
+	c = tcpconn_get(msg->rcv.proto_reserved1, 0, 0, 0, 0);
+	if(c != NULL && c->type != PROTO_TLS && c->type != PROTO_WSS) {
+		tls_server_put(c);
+		return NULL;
+	}
+	return c;
+}
+
+void tls_server_put(struct tcp_connection *c)
+{
+	long command[2] = {(long)c, CONN_EOF};
+
+	if(c == NULL || !tcpconn_put(c))
+		return;
+	/* tcp main gave the connection up meanwhile and ours was the last
+	 * reference. Only the core can free it, so hand the reference over:
+	 * CONN_EOF drops it and destroys the rest (core/tcp_main.c). */
+	tcpconn_ref(c);
+	if(send_all(unix_tcp_sock, command, sizeof(command)) <= 0)
+		LM_ERR("could not give connection %d back to tcp main\n", c->id);
+}
+
+const struct tls_info *tls_server_info(struct tcp_connection *c)
+{
+	struct tls_session *session = session_of(c);
+	const struct tls_info *info;
+
+	if(session == NULL)
+		return NULL;
+	info = tls_conn_info(session->conn);
+	return info->filled ? info : NULL;
+}
+
+const unsigned char *tls_server_my_certificate(
+		struct tcp_connection *c, size_t *n_out)
+{
+	struct tls_session *session = session_of(c);
+
+	*n_out = 0;
+	if(session == NULL)
+		return NULL;
+	return tls_ctx_certificate(session->profile->ctx, n_out);
+}
+
+struct tls_conn *tls_server_conn(struct tcp_connection *c)
+{
+	struct tls_session *session = session_of(c);
+
+	return session != NULL ? session->conn : NULL;
+}
+
+const struct tls_profile *tls_server_profile(struct tcp_connection *c)
+{
+	struct tls_session *session = session_of(c);
+
+	return session != NULL ? session->profile : NULL;
+}

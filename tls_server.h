@@ -1,0 +1,51 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* The TCP hooks: moves bytes between the host's buffers and the engine.
+ * Takes no TLS decision and holds no policy; owns what hangs on a connection's
+ * extra_data. Each hook says in which process and under which lock the host
+ * calls it (core/tls_hooks.h). */
+#ifndef TLS_SERVER_H
+#define TLS_SERVER_H
+
+#include <stddef.h>
+
+#include "tls_err.h"
+
+struct tls_hooks;
+struct tcp_connection;
+struct sip_msg;
+struct tls_conn;
+struct tls_info;
+struct tls_profile;
+
+/* Fills HOOKS with the functions of this file; other members are left. */
+void tls_server_hooks(struct tls_hooks *hooks);
+
+/* ---- questions of scripts and RPCs, any process ---- */
+
+/* The connection that MSG came in on, or, in an event route of the module,
+ * the one that it is about; with one more reference, for tls_server_put. NULL
+ * when it is not TLS (or WSS) or gone. */
+struct tcp_connection *tls_server_get(struct sip_msg *msg);
+
+/* Drops the reference of tls_server_get; NULL is fine. */
+void tls_server_put(struct tcp_connection *c);
+
+/* Facts of the handshake, NULL before it is complete. Borrowed while the
+ * caller holds its reference on C. */
+const struct tls_info *tls_server_info(struct tcp_connection *c);
+
+/* DER of our own certificate on C and its length; NULL and 0 when there is
+ * none. Borrowed as above. */
+const unsigned char *tls_server_my_certificate(
+		struct tcp_connection *c, size_t *n_out);
+
+/* The engine and the profile of C, NULL before the first byte. Borrowed as
+ * above; questions to the engine need C's write_lock. */
+struct tls_conn *tls_server_conn(struct tcp_connection *c);
+const struct tls_profile *tls_server_profile(struct tcp_connection *c);
+
+#endif
