@@ -25,12 +25,13 @@ usage: tls_cert.sh [options]
       --rsa[=BITS]     RSA keys (default 3072 bits) instead of ECDSA P-256
       --days N         validity of server and client (default 365)
       --ca-days N      validity of the authority (default 3650)
-      --self-signed    only cert.pem: a certificate signed with its own key,
-                       the key in the same file, as the module looks for it
+      --self-signed    only cert.pem: a certificate signed with its own key
+                       and the key, in one file as the module looks for it;
+                       key.pem is a link to it, for profiles that name both
       --owner USER     give the keys to the user that runs the server
       --if-absent      with --self-signed: say nothing and do nothing when
                        cert.pem is there
-      --force          overwrite server, client and cert.pem
+      --force          overwrite server, client, cert.pem and key.pem
   -h, --help           this text
 
 Without --self-signed: ca.pem ca.key server.pem server.key client.pem
@@ -216,7 +217,7 @@ make_self_signed()
 	if [ "$if_absent" = yes ] && [ -e "$dir/cert.pem" ]; then
 		exit 0
 	fi
-	refuse_to_overwrite cert.pem
+	refuse_to_overwrite cert.pem key.pem
 	make_config "$name" "basicConstraints=critical,CA:FALSE" "$key_usage" \
 			"$usage_of_server" "subjectAltName=$(server_sans)" \
 			>"$scratch/config"
@@ -224,6 +225,7 @@ make_self_signed()
 	self_sign "$scratch/key" "$scratch/cert" "$days"
 	cat "$scratch/cert" "$scratch/key" >"$dir/.cert.pem.new"
 	publish_key "$dir/.cert.pem.new" "$dir/cert.pem"
+	ln -sf cert.pem "$dir/key.pem"
 	echo "made $dir/cert.pem for \"$name\", self-signed, $days days"
 }
 

@@ -8,7 +8,8 @@
 # NO_INSTALL=1) gets the exact command printed and exit status 1.
 # Called by the Makefile, the tests and the CI script.
 #
-# usage: install_deps.sh GROUP...   (build host test fuzz debian13) or package names
+# usage: install_deps.sh GROUP...
+# groups: build host test lint doc fuzz debian13; or names of packages
 
 set -eu
 
@@ -23,6 +24,8 @@ packages_of()
 		# The other modules are there because tests load them beside ours.
 		test) echo "libcunit1-dev openssl procps kamailio-websocket-modules" \
 				"kamailio-extra-modules" ;;
+		lint) echo "clang-format perl" ;;
+		doc) echo "docbook-xml docbook-xsl libxml2-utils perl w3m xsltproc" ;;
 		fuzz) echo "clang" ;;
 		debian13) echo "debootstrap debian-archive-keyring" ;;
 		*) echo "$1" ;;
