@@ -52,11 +52,19 @@
 #define TLS_HOST_FD(c_) ((c_)->fd)
 #endif
 
-/* Hooks that 6.1 added to struct tls_hooks. */
+/* The two hooks that 6.1 added to struct tls_hooks; older hosts never ask. */
 #if VERSIONVAL >= 6001000
-#define TLS_HOST_MATCH_HOOKS 1
+#define TLS_HOST_SET_MATCH_HOOKS(hooks_, match_, match_connections_) \
+	do {                                                             \
+		(hooks_)->match_domain = (match_);                           \
+		(hooks_)->match_connections_domain = (match_connections_);   \
+	} while(0)
 #else
-#define TLS_HOST_MATCH_HOOKS 0
+#define TLS_HOST_SET_MATCH_HOOKS(hooks_, match_, match_connections_) \
+	do {                                                             \
+		(void)(match_);                                              \
+		(void)(match_connections_);                                  \
+	} while(0)
 #endif
 
 /* tcpconn_get() looks the connection up by its id; the same in all versions,

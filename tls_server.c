@@ -24,6 +24,9 @@
  * what a busy socket holds. */
 #define BUFFER_SIZE 65536
 
+/* Least number of bytes asked of the socket, however little room is left. */
+#define SOCKET_READ_MIN 4096
+
 /* Reads of the socket in one call of the host: a fast sender must not keep a
  * receiver for itself. */
 #define SOCKET_READS_MAX 8
@@ -441,6 +444,48 @@ static void clean_cb(struct tcp_connection *c)
 	session_free(&session);
 }
 
+/* 6.1: may C, found by its addresses, carry the message that is being sent?
+ * Global TCP lock held, any sender. The address that the core passes is the
+ * remote one; client profiles are chosen by the local one, which is C's own.
+ * An accepted connection belongs to a peer that chose us: always. */
+static int match_cb(
+		struct tcp_connection *c, struct ip_addr *ip, unsigned short port)
+{
+	struct tls_session *session = session_of(c);
+	struct tls_domain_query query = {.role = TLS_ROLE_CLIENT};
+	struct tls_domains *domains;
+	struct tls_addr local;
+	int match;
+
+	(void)ip;
+	(void)port;
+	if(session == NULL || session->profile->role == TLS_ROLE_SERVER)
+		return 1;
+	domains = tls_domains_acquire();
+	if(domains == NULL)
+		return 0;
+	tls_addr_set(&local, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
+	query.local = &local;
+	match = strcmp(session->profile->label,
+					tls_domain_lookup(domains, &query)->label)
+			== 0;
+	tls_domains_unref(&domains);
+	return match;
+}
+
+/* 6.1: do two connections with the same addresses use the same profile? Global
+ * TCP lock held. One without a session may become anything: yes. */
+static int match_connections_cb(
+		struct tcp_connection *left, struct tcp_connection *right)
+{
+	struct tls_session *l = session_of(left);
+	struct tls_session *r = session_of(right);
+
+	if(l == NULL || r == NULL)
+		return 1;
+	return strcmp(l->profile->label, r->profile->label) == 0;
+}
+
 void tls_server_hooks(struct tls_hooks *hooks)
 {
 	hooks->read = read_cb;
@@ -448,6 +493,7 @@ void tls_server_hooks(struct tls_hooks *hooks)
 	hooks->on_tcpconn_init = init_cb;
 	hooks->tcpconn_clean = clean_cb;
 	hooks->tcpconn_close = close_cb;
+	TLS_HOST_SET_MATCH_HOOKS(hooks, match_cb, match_connections_cb);
 }
 
 /* ---- questions ---- */
