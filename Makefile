@@ -47,6 +47,7 @@ else
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 
 KAMAILIO ?= kamailio
 KAMAILIO_SRC ?=
@@ -77,28 +78,29 @@ MODULE_LDFLAGS := -shared -Wl,-z,relro,-z,now -Wl,-O1 -Wl,--as-needed
 
 all: tls.so
 
+# Puts file 1 in the place of file 2 when they differ. The names have the
+# shell's pid, so that two runs of make do not meet in one file.
+replace = if cmp -s $(1) $(2); then rm $(1); else mv -f $(1) $(2); fi
+
 # ---- the host: headers and -D set ----
 
 # Runs each time, but changes its files only when the host changed, and only
 # then is everything compiled anew.
 $(BUILD)/host/defs: FORCE
 	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host)
-	@utils/host_headers.sh $(BUILD)/host $(KAMAILIO) $(KAMAILIO_SRC) \
-			>$(BUILD)/host.src
 	@mkdir -p $(BUILD)/host/inc/modules/tls
-	@src=$$(cat $(BUILD)/host.src) && for d in core lib; do \
+	@src=$$(utils/host_headers.sh $(BUILD)/host $(KAMAILIO) $(KAMAILIO_SRC)) \
+	&& for d in core lib; do \
 		[ "$$(readlink $(BUILD)/host/inc/$$d)" = "$$src/$$d" ] \
 			|| { ln -sfn "$$src/$$d" $(BUILD)/host/inc/$$d && rm -f $@; }; \
 	done
-	@utils/host_defines.sh $(KAMAILIO) >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@utils/host_defines.sh $(KAMAILIO) >$@.$$$$ && $(call replace,$@.$$$$,$@)
 
 # ---- the module ----
 
 $(BUILD)/obj/.flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' >$@.$$$$ && $(call replace,$@.$$$$,$@)
 
 $(ADAPTER_SOURCES:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c \
 		$(BUILD)/host/defs $(BUILD)/obj/.flags
@@ -112,10 +114,10 @@ $(FREE_SOURCES:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c \
 
 # Linked aside: a module that the host would refuse is not left behind.
 tls.so: $(OBJECTS) $(BUILD)/host/defs utils/check_module.sh
-	$(CC) $(CFLAGS) $(MODULE_LDFLAGS) $(LDFLAGS) -pthread \
-			-o $(BUILD)/tls.so $(OBJECTS) -lssl -lcrypto
-	@utils/check_module.sh $(BUILD)/tls.so $(KAMAILIO)
-	@mv -f $(BUILD)/tls.so $@
+	new=$(BUILD)/tls.so.$$$$ && trap "rm -f $$new" EXIT \
+		&& $(CC) $(CFLAGS) $(MODULE_LDFLAGS) $(LDFLAGS) -pthread \
+			-o $$new $(OBJECTS) -lssl -lcrypto \
+		&& utils/check_module.sh $$new $(KAMAILIO) && mv -f $$new $@
 
 -include $(wildcard $(BUILD)/obj/*.d)
 
@@ -128,43 +130,22 @@ CFG_DIR ?= $(shell $(KAMAILIO) -I 2>/dev/null \
 	| sed -n 's,^ *Default config: *\(.*\)/[^/]*$$,\1,p')
 # The keys are read after the server gave up root.
 CERT_OWNER ?= $(shell getent passwd kamailio | cut -d: -f1)
-MODULE_TARGET = $(DESTDIR)$(MODULES_DIR)/tls.so
 
 check-dirs:
 	@[ -n "$(MODULES_DIR)" ] && [ -n "$(CFG_DIR)" ] || { \
 		echo "no \"$(KAMAILIO)\" to ask for its folders:" \
 			"give MODULES_DIR= and CFG_DIR=" >&2; exit 1; }
 
-# A module of the distribution is kept beside ours as tls.so.dist and comes
-# back with uninstall. No dpkg-divert: it would not work with DESTDIR, for a
-# user without dpkg's database, or in the build of a package. When the
-# distribution's module package is upgraded it overwrites tls.so: install
-# again. The copy is put in place by rename, so a running server which has
-# the old file mapped keeps it.
 install: tls.so check-dirs
-	install -d $(DESTDIR)$(MODULES_DIR)
-	@t=$(MODULE_TARGET); \
-	if [ -e $$t ] && [ ! -e $$t.ours ]; then \
-		echo "keeping the module that is there as $$t.dist"; \
-		mv -f $$t $$t.dist; \
-	fi
-	install -m 644 tls.so $(MODULE_TARGET).new
-	mv -f $(MODULE_TARGET).new $(MODULE_TARGET)
-	sha256sum <$(MODULE_TARGET) >$(MODULE_TARGET).ours
+	@utils/install_module.sh install tls.so $(DESTDIR)$(MODULES_DIR)
 
 uninstall: check-dirs
-	@t=$(MODULE_TARGET); \
-	if [ ! -e $$t.ours ]; then \
-		echo "$$t is not ours: nothing to do"; \
-	else \
-		rm -f $$t $$t.ours; \
-		[ ! -e $$t.dist ] || mv -f $$t.dist $$t; \
-	fi
+	@utils/install_module.sh uninstall $(DESTDIR)$(MODULES_DIR)
 
 install-tls-cert: check-dirs
 	install -d $(DESTDIR)$(CFG_DIR)
-	sh ./tls_cert.sh --self-signed --if-absent --dir $(DESTDIR)$(CFG_DIR) \
-			$(if $(DESTDIR),,$(CERT_OWNER:%=--owner %))
+	sh ./tls_cert.sh --self-signed --if-absent $(if $(DESTDIR),,\
+			$(CERT_OWNER:%=--owner %)) --dir $(DESTDIR)$(CFG_DIR)
 
 # ---- unit tests: everything below the host-free line, under sanitizers ----
 
@@ -174,8 +155,9 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 UNIT_SOURCES := $(FREE_SOURCES) $(wildcard test/lib/port_stub.c) \
 	$(sort $(wildcard test/unit/*.c))
 UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(UNIT)/%.o)
+# Rows of test tables leave out what they do not care about.
 UNIT_FLAGS := -std=gnu11 -pthread -O1 -g $(SANITIZE) $(WARNINGS) \
-	-I. -Itest/lib
+	-Wno-missing-field-initializers -I. -Itest/lib
 
 $(UNIT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -218,13 +200,13 @@ utils-test:
 	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared test \
 			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
 
-SUITES := unit lint doc-check utils-test load-check host-test
+TESTS := unit lint doc-check utils-test load-check host-test
 
 # Each suite ends with its own "N passed, N failed"; run_suites adds them up
 # and counts a suite that printed none as one failure.
 test: test-deps tls.so
 	@test/run_suites.sh $(BUILD)/suites \
-			$(foreach s,$(SUITES),'$(s)=$(MAKE) --no-print-directory $(s)')
+			$(foreach s,$(TESTS),'$(s)=$(MAKE) --no-print-directory $(s)')
 
 demo: test-deps tls.so
 	@TLS_MODULE=$(CURDIR)/tls.so BUILD=$(CURDIR)/$(BUILD) CC='$(CC)' \
@@ -259,7 +241,7 @@ fuzzers: $(FUZZERS:%=$(FUZZ)/%)
 fuzz:
 	@utils/install_deps.sh build fuzz
 	@$(MAKE) --no-print-directory fuzzers
-	@test/fuzz/run.sh $(FUZZ) $(SECONDS) $(FUZZERS)
+	@utils/run_fuzzers.sh $(FUZZ) $(SECONDS) $(FUZZERS)
 
 # ---- the rest ----
 
@@ -275,7 +257,7 @@ deps:
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/suites \
 			$(BUILD)/test-host $(BUILD)/load $(BUILD)/demo $(BUILD)/openssl_mutex_shared
-	rm -f tls.so $(BUILD)/tls.so $(BUILD)/host/defs
+	rm -f tls.so $(BUILD)/host/defs
 
 FORCE:
 

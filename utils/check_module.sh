@@ -54,4 +54,4 @@ for symbol in $open; do
 done
 
 [ $failed = 0 ] || exit 1
-echo "check_module: $module fits $version"
+echo "check_module: the module fits $version"

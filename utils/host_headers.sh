@@ -58,9 +58,10 @@ private_parts_deb822()
 
 private_parts_lines()
 {
-	sed -E 's/[[:space:]]*#.*//; s/\[[^]]*arch=[^] ]*\]//' "$@" \
+	sed -E -e 's/[[:space:]]*#.*//' -e 's/(\[[^]]*)arch=[^] ]*/\1/' \
+			-e 's/\[[[:space:]]*\]//' "$@" \
 			| awk -v uri="$debian_uri" '$1 == "deb" {
-		for(i = 2; i <= 3 + NF && i <= NF; i++)
+		for(i = 2; i <= NF; i++)
 			if($i ~ uri) {
 				$1 = "deb-src"
 				print
