@@ -1,0 +1,255 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Soak test: a real Kamailio with the module under the load generator for a
+ * given time; afterwards nothing may be lost, restarted, leaked or logged as
+ * a bug. Starts and judges only: hostlib runs Kamailio, tlsload the load.
+ * One process, no lock. */
+#define _GNU_SOURCE
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../host/hostlib.h"
+
+#define WARM_COUNT "2000" /* connections of the warm-up burst */
+#define DRAIN_MS 30000	  /* until all connections are gone */
+#define GROWTH_MAX_KB 512 /* shared memory a run may keep, see below */
+#define LOAD_PROGRAM "tlsload"
+
+struct soak_options
+{
+	const char *seconds;
+	int workers;
+	const char *allocator;
+	const char *cert; /* trait of the certificate: ecdsa or rsa */
+	const char *mix;
+	const char *conns;
+	const char *procs;
+	const char *params; /* further modparam lines */
+	int shm_mb;
+};
+
+static int passed;
+static int failed;
+
+static void judge(bool good, const char *what)
+{
+	printf("%s: %s\n", good ? "PASS" : "FAIL", what);
+	fflush(stdout);
+	passed += good;
+	failed += !good;
+}
+
+/* The load generator lies beside this program. */
+static const char *load_path(void)
+{
+	static char path[HOST_PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+	char *slash;
+
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	strcpy(slash ? slash + 1 : path, LOAD_PROGRAM);
+	return path;
+}
+
+/* Runs the load generator; LIMIT and VALUE bound it. Its exit code. */
+static int run_load(const struct host_kam *kam, const struct soak_options *opt,
+		const char *limit, const char *value)
+{
+	char port[16];
+	char udp[16];
+	char pem[32];
+	char key[32];
+	char *argv[32];
+	int status = -1;
+	int n = 0;
+	pid_t pid;
+
+	snprintf(port, sizeof(port), "%d", kam->tls_port);
+	snprintf(udp, sizeof(udp), "%d", kam->udp_port);
+	snprintf(pem, sizeof(pem), "%s.pem", opt->cert);
+	snprintf(key, sizeof(key), "%s.key", opt->cert);
+	argv[n++] = (char *)load_path();
+	argv[n++] = "--port";
+	argv[n++] = port;
+	argv[n++] = "--udp";
+	argv[n++] = udp;
+	argv[n++] = "--cert";
+	argv[n++] = (char *)host_cert(pem);
+	argv[n++] = "--key";
+	argv[n++] = (char *)host_cert(key);
+	argv[n++] = "--conns";
+	argv[n++] = (char *)opt->conns;
+	argv[n++] = "--procs";
+	argv[n++] = (char *)opt->procs;
+	argv[n++] = (char *)limit;
+	argv[n++] = (char *)value;
+	if(opt->mix) {
+		argv[n++] = "--mix";
+		argv[n++] = (char *)opt->mix;
+	}
+	argv[n] = NULL;
+	fflush(NULL);
+	pid = fork();
+	if(pid == 0) {
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	if(pid > 0)
+		waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool drained(struct host_kam *kam)
+{
+	return host_rpc_await(
+				   kam, "core.tcp_info", "opened_tls_connections", 0, DRAIN_MS)
+		   && host_rpc_await(
+				   kam, "core.tcp_info", "opened_connections", 0, DRAIN_MS)
+		   && host_rpc_await(kam, "tls.info", "clear_text_write_queued_bytes",
+				   0, DRAIN_MS);
+}
+
+/* tm frees finished transactions by its timers: waits until used memory has
+ * stopped falling. Returns the bytes in use. */
+static long settled_memory(struct host_kam *kam)
+{
+	long used = host_rpc_number(kam, "core.shmmem", "used");
+	long before;
+	int i;
+
+	for(i = 0; i < 30; i++) {
+		before = used;
+		/* the timers of tm and of the connection tables have 1-5 s steps */
+		host_wait_clock(2000);
+		used = host_rpc_number(kam, "core.shmmem", "used");
+		if(i >= 4 && used >= before)
+			break;
+	}
+	return used;
+}
+
+static void soak(struct host_kam *kam, const struct soak_options *opt)
+{
+	long before;
+	long after;
+
+	judge(run_load(kam, opt, "--count", WARM_COUNT) == 0, "warm-up burst");
+	judge(drained(kam), "no connection is left after the warm-up");
+	before = settled_memory(kam);
+	host_procs_changed(kam);
+	judge(run_load(kam, opt, "--seconds", opt->seconds) == 0,
+			"no reply lost, wrong or doubled, no connection refused");
+	judge(drained(kam), "no connection is left, nothing is queued");
+	judge(host_procs_changed(kam) == 0 && !host_wait_end(kam, 0),
+			"no worker was restarted");
+	after = settled_memory(kam);
+	printf("shared memory: %ld bytes before, %ld after\n", before, after);
+	/* per-process caches and tables of the host may still fill up; what a
+	 * leak per connection would cost is far more than this */
+	judge(before > 0 && after - before < GROWTH_MAX_KB * 1024L,
+			"shared memory does not grow");
+	after = host_log_bad(kam);
+	if(after > 0)
+		printf("%s\n", host_log_line());
+	judge(after == 0, "no BUG, CRITICAL, freeing or overwritten in the log");
+	judge(host_stop(kam, SIGTERM), "clean stop");
+}
+
+static bool parse(int argc, char **argv, struct soak_options *opt)
+{
+	static const struct option longs[] = {{"seconds", 1, 0, 's'},
+			{"workers", 1, 0, 'w'}, {"allocator", 1, 0, 'x'},
+			{"cert", 1, 0, 'c'}, {"mix", 1, 0, 'm'}, {"conns", 1, 0, 'n'},
+			{"procs", 1, 0, 'P'}, {"params", 1, 0, 'p'}, {"shm", 1, 0, 'M'},
+			{0, 0, 0, 0}};
+	int o;
+
+	while((o = getopt_long(argc, argv, "x:", longs, NULL)) != -1) {
+		switch(o) {
+			case 's':
+				opt->seconds = optarg;
+				break;
+			case 'w':
+				opt->workers = atoi(optarg);
+				break;
+			case 'x':
+				opt->allocator = optarg;
+				break;
+			case 'c':
+				opt->cert = optarg;
+				break;
+			case 'm':
+				opt->mix = optarg;
+				break;
+			case 'n':
+				opt->conns = optarg;
+				break;
+			case 'P':
+				opt->procs = optarg;
+				break;
+			case 'p':
+				opt->params = optarg;
+				break;
+			case 'M':
+				opt->shm_mb = atoi(optarg);
+				break;
+			default:
+				return false;
+		}
+	}
+	return optind == argc;
+}
+
+int main(int argc, char **argv)
+{
+	struct soak_options opt = {.seconds = "60",
+			.workers = 2,
+			.cert = "ecdsa",
+			.conns = "32",
+			.procs = "1",
+			.shm_mb = 256};
+	struct host_config cfg = {0};
+	struct host_kam kam;
+	char params[2048];
+
+	if(!parse(argc, argv, &opt)) {
+		printf("soak [--seconds N] [--workers N] [-x fm|qm|tlsf]\n"
+			   "  [--cert ecdsa|rsa] [--conns N] [--procs N] [--mix ...]\n"
+			   "  [--params 'modparam(...)'] [--shm MB]\n"
+			   "environment: KAMAILIO, KAMCMD, TLS_MODULE\n");
+		return 2;
+	}
+	snprintf(params, sizeof(params),
+			"modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n"
+			"modparam(\"tls\", \"certificate\", \"@CERTS@/%s.pem\")\n"
+			"modparam(\"tls\", \"private_key\", \"@CERTS@/%s.key\")\n"
+			"modparam(\"tls\", \"session_cache\", 1)\n%s\n",
+			opt.cert, opt.cert, opt.params ? opt.params : "");
+	cfg.params = params;
+	cfg.allocator = opt.allocator;
+	cfg.tcp_children = opt.workers;
+	cfg.udp_children = 2;
+	cfg.shm_mb = opt.shm_mb;
+	if(!host_init(TEST_BUILD_DIR))
+		return 2;
+	if(host_start(&kam, &cfg))
+		soak(&kam, &opt);
+	else {
+		judge(false, "start of Kamailio");
+		host_log_count(&kam, "ERROR|CRITICAL");
+		printf("%s\n", host_log_line());
+		host_kill(&kam);
+	}
+	host_finish(failed > 0);
+	printf("%d passed, %d failed\n", passed, failed);
+	return failed ? 1 : 0;
+}
