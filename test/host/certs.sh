@@ -1,0 +1,46 @@
+#!/bin/sh
+# TLS transport module for Kamailio.
+# Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+#
+# Makes the test certificates in the folder given as first argument.
+# Files are named by their one trait; keys are worthless and thrown away.
+# Run by the test programs at their start; prints nothing when all is well.
+set -eu
+cd "$1"
+exec 2>certs.log
+ext="subjectAltName=DNS:localhost,DNS:sip.example.org,IP:127.0.0.1"
+
+key() { # file, algorithm
+	case $2 in
+	rsa) openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 \
+		-out "$1.key" || openssl genrsa -out "$1.key" 2048 ;;
+	ec) openssl ecparam -name prime256v1 -genkey -noout -out "$1.key" ;;
+	esac
+}
+authority() { # file, name
+	key "$1" ec
+	openssl req -x509 -new -key "$1.key" -subj "/O=Test/CN=$2" -days 30 \
+		-addext basicConstraints=critical,CA:TRUE \
+		-addext keyUsage=critical,keyCertSign,cRLSign -out "$1.pem"
+}
+leaf() { # file, algorithm, name, authority, days
+	key "$1" "$2"
+	openssl req -new -key "$1.key" -subj "/O=Test/CN=$3" -out "$1.csr"
+	printf '%s\n' "$ext" "basicConstraints=CA:FALSE" >"$1.ext"
+	openssl x509 -req -in "$1.csr" -CA "$4.pem" -CAkey "$4.key" \
+		-CAcreateserial -days "$5" -extfile "$1.ext" -out "$1.pem"
+}
+
+authority ca "Test CA"
+authority foreign-ca "Foreign CA"
+leaf ecdsa ec localhost ca 30
+leaf rsa rsa localhost ca 30
+leaf client ec client.example.org ca 30
+leaf foreign ec stranger.example.org foreign-ca 30
+openssl pkey -in ecdsa.key -aes-128-cbc -passout pass:secret -out encrypted.key
+printf -- '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n' \
+	>garbage.key
+printf 'not a certificate\n' >garbage.pem
+: >empty.pem
+ln -s loop.key loop.key
+mkdir -p directory.pem
