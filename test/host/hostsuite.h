@@ -1,0 +1,52 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* What the suites of the host tests share: the check macro and the table of
+ * suites. Each suite_<name>.c owns one suite; main.c runs them.
+ * One process, no lock. */
+#ifndef TEST_HOSTSUITE_H
+#define TEST_HOSTSUITE_H
+
+#include <stdio.h>
+
+#include <CUnit/CUnit.h>
+
+/* A check whose report is the sentence REASON, not an expression. */
+#define HOLDS(cond_, reason_)                                                  \
+	CU_assertImplementation((cond_) ? CU_TRUE : CU_FALSE, __LINE__, (reason_), \
+			__FILE__, "", CU_FALSE)
+
+/* One test of a suite. */
+struct suite_test
+{
+	const char *name;
+	CU_TestFunc run;
+};
+
+/* One suite: its tests end with a NULL name. */
+struct suite
+{
+	const char *name;
+	CU_InitializeFunc init; /* may be NULL */
+	CU_CleanupFunc clean;	/* may be NULL */
+	const struct suite_test *tests;
+};
+
+extern const struct suite suite_self;	 /* the library itself, no TLS */
+extern const struct suite suite_load;	 /* loading and refusing to start */
+extern const struct suite suite_traffic; /* the server role */
+extern const struct suite suite_client;	 /* the client role */
+extern const struct suite suite_wss;	 /* websockets over TLS */
+extern const struct suite suite_safety;	 /* many processes, broken peers */
+extern const struct suite suite_peers;	 /* other TLS programs */
+
+/* Runs tlsload with ARGS (words after blanks); --port, --cert and --key are
+ * added. Returns its exit code; WAIT false: returns its pid instead. */
+int suite_tlsload(int port, const char *args, int wait);
+
+/* Value of an environment variable as a number, DEF when it is not set. */
+int suite_number(const char *name, int def);
+
+#endif

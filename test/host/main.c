@@ -1,0 +1,150 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Runs the host tests: all suites, or those named as arguments.
+ * Knows no test; prints one line "N passed, N failed" at the end and exits
+ * with 0 only when nothing failed. One process, no lock. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CUnit/Basic.h>
+
+#include "hostlib.h"
+#include "hostsuite.h"
+
+#ifndef TEST_BUILD_DIR
+#define TEST_BUILD_DIR "."
+#endif
+
+static const struct suite *const suites[] = {&suite_self, &suite_load,
+		&suite_traffic, &suite_client, &suite_wss, &suite_safety, &suite_peers};
+
+#define N_SUITES (sizeof(suites) / sizeof(suites[0]))
+
+int suite_number(const char *name, int def)
+{
+	const char *value = getenv(name);
+
+	return value && atoi(value) > 0 ? atoi(value) : def;
+}
+
+/* In the child: becomes tlsload. */
+static void exec_tlsload(int port, const char *args, bool quiet)
+{
+	static char words[512];
+	char number[16];
+	char *argv[40];
+	char *word;
+	int n = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if(quiet && (!freopen("/dev/null", "w", stderr)))
+		_exit(127);
+	if(!freopen("/dev/null", "w", stdout))
+		_exit(127);
+	snprintf(number, sizeof(number), "%d", port);
+	snprintf(words, sizeof(words), "%s", args);
+	argv[n++] = TEST_BUILD_DIR "/load/tlsload";
+	argv[n++] = "--port";
+	argv[n++] = number;
+	argv[n++] = "--cert";
+	argv[n++] = (char *)host_cert("ecdsa.pem");
+	argv[n++] = "--key";
+	argv[n++] = (char *)host_cert("ecdsa.key");
+	for(word = strtok(words, " "); word && n < 39; word = strtok(NULL, " "))
+		argv[n++] = word;
+	argv[n] = NULL;
+	execv(argv[0], argv);
+	_exit(127);
+}
+
+int suite_tlsload(int port, const char *args, int wait)
+{
+	int status = -1;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if(pid == 0)
+		exec_tlsload(port, args, !wait);
+	if(!wait || pid < 0)
+		return pid;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool wanted(const char *name, int argc, char **argv)
+{
+	int i;
+
+	for(i = 1; i < argc; i++)
+		if(strcmp(argv[i], name) == 0)
+			return true;
+	return argc == 1;
+}
+
+static bool add_suite(const struct suite *s)
+{
+	CU_pSuite suite = CU_add_suite(s->name, s->init, s->clean);
+	const struct suite_test *t;
+
+	for(t = s->tests; suite && t->name; t++)
+		if(!CU_add_test(suite, t->name, t->run))
+			return false;
+	return suite != NULL;
+}
+
+/* Tests of a suite whose fixture did not start count as failed, not as
+ * skipped. */
+static unsigned int not_run(unsigned int added)
+{
+	return added - CU_get_number_of_tests_run();
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int added = 0;
+	unsigned int failed;
+	const struct suite_test *t;
+	size_t i;
+	int k;
+
+	signal(SIGPIPE, SIG_IGN);
+	for(k = 1; k < argc; k++) {
+		for(i = 0; i < N_SUITES && strcmp(argv[k], suites[i]->name); i++)
+			;
+		if(i == N_SUITES) {
+			fprintf(stderr, "no suite \"%s\"\n", argv[k]);
+			return 2;
+		}
+	}
+	if(!host_init(TEST_BUILD_DIR) || CU_initialize_registry() != CUE_SUCCESS)
+		return 2;
+	for(i = 0; i < N_SUITES; i++) {
+		if(!wanted(suites[i]->name, argc, argv))
+			continue;
+		if(!add_suite(suites[i]))
+			return 2;
+		for(t = suites[i]->tests; t->name; t++)
+			added++;
+	}
+	CU_basic_set_mode(CU_BRM_VERBOSE);
+	CU_set_error_action(CUEA_IGNORE);
+	CU_basic_run_tests();
+	/* number of failures per test, not per assertion */
+	failed = CU_get_number_of_tests_failed() + not_run(added);
+	failed += CU_get_number_of_suites_failed() && failed == 0;
+	CU_cleanup_registry();
+	host_finish(failed > 0);
+	printf("%u passed, %u failed\n", added > failed ? added - failed : 0,
+			failed);
+	return failed ? 1 : 0;
+}
