@@ -193,8 +193,12 @@ static enum tls_rc make_label(struct tls_profile *p)
 			snprintf(text, sizeof(text), "TLS%c<default>", role);
 			break;
 		case TLS_PROFILE_ANY:
-			snprintf(text, sizeof(text), "TLS%c<any:%s>", role,
-					p->p.server_name ? p->p.server_name : "");
+			/* without a name the id tells them apart; '#' is in no name */
+			snprintf(text, sizeof(text), "TLS%c<any:%s%s>", role,
+					p->p.server_name || !p->p.server_id ? "" : "#",
+					p->p.server_name ? p->p.server_name
+					: p->p.server_id ? p->p.server_id
+									 : "");
 			break;
 		case TLS_PROFILE_ADDR:
 			snprintf(text, sizeof(text), "TLS%c<%s>", role,
@@ -586,6 +590,19 @@ bool tls_domains_is_valid(const struct tls_domains *domains)
 			return false;
 	}
 	return table_is_valid(domains);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcasecmp(a, b) : a == b;
+}
+
+bool tls_profile_same(const struct tls_profile *a, const struct tls_profile *b)
+{
+	return a->role == b->role && a->kind == b->kind
+		   && tls_addr_equal(&a->addr, &b->addr)
+		   && same_text(a->p.server_name, b->p.server_name)
+		   && same_text(a->p.server_id, b->p.server_id);
 }
 
 /* ---- lookup ---- */

@@ -101,6 +101,11 @@ struct tls_profile *tls_domains_at(
 struct tls_profile *tls_domains_default(
 		const struct tls_domains *domains, enum tls_role role);
 
+/* True when A and B, also of two generations, stand for the same section:
+ * role, address, server_name and server_id are the same. The label alone
+ * does not tell: sections of one ip:port share theirs. */
+bool tls_profile_same(const struct tls_profile *a, const struct tls_profile *b);
+
 /* Number of this generation: 0 until published, then 1, 2, ... */
 unsigned int tls_domains_generation(const struct tls_domains *domains);
 

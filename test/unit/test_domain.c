@@ -394,6 +394,23 @@ static void agrees_with_the_matcher(void)
 	tls_domains_unref(&d);
 }
 
+/* Each section is the same as itself in the next generation, and no other. */
+static void compares_over_generations(void)
+{
+	struct tls_domains *a = make(table, N(table), false);
+	struct tls_domains *b = make(table, N(table), false);
+	size_t i, k;
+
+	for(i = 0; i < tls_domains_count(a); i++) {
+		for(k = 0; k < tls_domains_count(b); k++)
+			CU_ASSERT_EQUAL(tls_profile_same(
+									tls_domains_at(a, i), tls_domains_at(b, k)),
+					i == k);
+	}
+	tls_domains_unref(&a);
+	tls_domains_unref(&b);
+}
+
 static void labels(void)
 {
 	static const char *const want[] = {"TLSs<default>", "TLSc<default>",
@@ -406,7 +423,7 @@ static void labels(void)
 	CU_ASSERT_STRING_EQUAL(
 			tls_domains_at(d, 11)->label, "TLSs<[2001:db8::1]:5061>");
 	CU_ASSERT_STRING_EQUAL(tls_domains_at(d, 12)->label, "TLSs<any:exact.org>");
-	CU_ASSERT_STRING_EQUAL(tls_domains_at(d, 17)->label, "TLSc<any:>");
+	CU_ASSERT_STRING_EQUAL(tls_domains_at(d, 17)->label, "TLSc<any:#c-id>");
 	tls_domains_unref(&d);
 }
 
@@ -632,6 +649,7 @@ void test_domain_add(void)
 	CU_add_test(suite, "finds the most specific", finds_the_most_specific);
 	CU_add_test(suite, "agrees with the matcher", agrees_with_the_matcher);
 	CU_add_test(suite, "labels", labels);
+	CU_add_test(suite, "compares over generations", compares_over_generations);
 	CU_add_test(suite, "costs the same for many", costs_the_same_for_many);
 	CU_add_test(suite, "survives every failed allocation",
 			survives_every_failed_allocation);
