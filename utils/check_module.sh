@@ -24,7 +24,7 @@ complain()
 
 text=$("$kamailio" -v)
 version=$(printf '%s\n' "$text" | sed -n 's/^version: \([^)]*)\).*/\1/p')
-flags=$(printf '%s\n' "$text" | sed -n 's/^flags: //p' | sed 's/[[:space:]]*$//')
+flags=$(printf '%s\n' "$text" | sed -n 's/[[:space:]]*$//; s/^flags: //p')
 
 has_string()
 {

@@ -105,7 +105,7 @@ check_sum()
 		/^[^ ]/ { block = $1 }
 		block == "Checksums-Sha256:" && $3 == file { print $1; exit }')
 	[ -n "$want" ] || die "no SHA256 of \"$1\" in ${2}"
-	[ -f "$work/$1" ] || die "apt did not bring \"$1\" (see $work/apt.log)"
+	[ -f "$work/$1" ] || die "apt did not bring \"$1\": $(tail -1 "$work/apt.log")"
 	have=$(sha256sum "$work/$1")
 	[ "${have%% *}" = "$want" ] || die "\"$1\" does not match ${2}"
 }

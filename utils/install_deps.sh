@@ -22,8 +22,8 @@ packages_of()
 		build) echo "gcc make libc6-dev binutils libssl-dev zlib1g-dev" ;;
 		host) echo "kamailio" ;;
 		# The other modules are there because tests load them beside ours.
-		test) echo "libcunit1-dev openssl procps kamailio-websocket-modules" \
-				"kamailio-extra-modules" ;;
+		test) echo "libcunit1-dev openssl gnutls-bin procps" \
+				"kamailio-websocket-modules kamailio-extra-modules" ;;
 		lint) echo "clang-format perl" ;;
 		doc) echo "docbook-xml docbook-xsl libxml2-utils perl w3m xsltproc" ;;
 		fuzz) echo "clang" ;;
