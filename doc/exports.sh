@@ -44,25 +44,31 @@ limit()
 	code "$@" | grep -q "$word" || echo "tls.l.$name"
 }
 
+# wired NAME: the export tables use it; a table that nobody hands to the server
+# offers nothing.
+wired()
+{
+	code tls_mod.c tls_init.c | grep -qw "$1"
+}
+
 list()
 {
-	names tls.f. '\{\s*"([a-z_0-9]+)"\s*,\s*\(cmd_function\)' tls_mod.c \
-		tls_select.c
+	wired tls_select_cmds && names tls.f. '\{\s*"([a-z_0-9]+)"\s*,\s*\(cmd_function\)' tls_select.c
 	names tls.m. '\{\s*"([a-z_0-9]+)"\s*,\s*(?:PARAM_|INT_PARAM|STR_PARAM)' \
 		tls_mod.c tls_cfg.c
-	names tls.r. '"tls\.([a-z_]+)"' tls_rpc.c
-	names tls.v. '"(tls(?:_[A-Za-z_0-9]+)?)"' tls_select.c
+	wired tls_rpc_init && names tls.r. '"tls\.([a-z_]+)"' tls_rpc.c
+	wired tls_select_pvs && names tls.v. '"(tls(?:_[A-Za-z_0-9]+)?)"' tls_select.c
 	names tls.e. '"tls:([a-z-]+)"' tls_events.c tls_server.c tls_init.c
 	code tls_cfg.c | grep -q 'cfg_declare' && echo tls.g.runtime
-	code tls_select.c | grep -q 'select_row_t' && echo tls.s.table
+	wired tls_select_init && echo tls.s.table
 	limit sni client_hello_cb tls_ctx.c tls_conn.c
 	limit server_id query.server_id tls_server.c
 	limit certificate2 certificate2 tls_ctx.c
 	limit low_mem low_mem tls_server.c
 	limit listen 'find_si\|grep_sock_info\|listens' tls_init.c tls_cfg.c
 	limit uri OSSL_STORE tls_ctx.c tls_ossl.c
-	[ -f tls_rpc.c ] || echo tls.l.no_rpc
-	[ -f tls_select.c ] || echo tls.l.no_script
+	wired tls_rpc_init || echo tls.l.no_rpc
+	wired tls_select_pvs || echo tls.l.no_script
 	# modparams of the stock module that are not known here
 	for p in engine engine_config engine_algorithms provider_quirks \
 		provider_quirks_config xavp_cfg event_callback init_mode \

@@ -203,12 +203,15 @@ offered()
 }
 
 # both KIND TEXT: every name of the code is documented. A name that is only
-# documented fails too, except while the code has nothing of its kind: such
-# texts wait in the XML and are left out of the README (doc/filter.xsl).
+# documented fails too, except while the code has nothing of its kind or the
+# text says role="waits": such texts are left out of the README
+# (doc/filter.xsl) until the code has the name.
 both()
 {
 	offered "$1" >"$scratch/code"
-	documented "$1" | cut -f 1 >"$scratch/doc"
+	documented "$1" | awk -F '\t' 'NR == FNR { own[$1] = 1; next }
+		own[$1] || $NF != "waits" { print $1 }' "$scratch/code" - \
+		>"$scratch/doc"
 	if [ -s "$scratch/code" ]; then
 		compare "$2"
 	else

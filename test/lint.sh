@@ -42,6 +42,7 @@ layers()
 2 tls_record.c tls_record.h
 2 tls_ctx.c tls_ctx.h
 2 tls_info.c tls_info.h
+2 tls_x509.c tls_x509.h
 2 tls_verify.c tls_verify.h
 2 tls_bio.c tls_bio.h
 2 tls_rand.c tls_rand.h
@@ -218,7 +219,7 @@ verdict ossl-version "conditions on OpenSSL's version only in tls_ossl.h"
 
 hits "$work/nc" '^[ \t]*#[ \t]*(if|elif|ifdef|ifndef)' $(but tls_ossl.h tls_host.h)
 neutral='__GNUC__|__GLIBC__|NDEBUG|__SANITIZE_ADDRESS__|__has_feature'
-grep -vE "#[ 	]*ifndef[ 	]+(TLS|SBUFQ)_[A-Z_]*H_?\$|$neutral" "$work/hits" >"$work/h2"
+grep -vE "#[ 	]*ifndef[ 	]+(TLS|SBUFQ)_[A-Z0-9_]*H_?\$|$neutral" "$work/hits" >"$work/h2"
 mv "$work/h2" "$work/hits"
 verdict conditions "no other conditional compilation"
 
