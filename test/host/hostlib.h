@@ -25,7 +25,8 @@
 
 /* What differs from the default configuration. In every text the words
  * @CERTS@ (folder of certificates), @DIR@ (scratch of this Kamailio), @TLS@
- * @TCP@ @UDP@ (ports) @MODULE@ (path of tls.so) are replaced. NULL texts take a default. */
+ * @TCP@ @UDP@ (ports) @MODULE@ (path of tls.so) are replaced. NULL texts take
+ * a default. */
 struct host_config
 {
 	const char *globals;   /* core settings */
