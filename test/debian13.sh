@@ -19,7 +19,8 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 root=${DEBIAN13_ROOT:-$top/build/trixie}
 release=trixie
-inside=/root/tls
+# Two runs at a time need two folders.
+inside=${DEBIAN13_FOLDER:-/root/tls}
 
 die()
 {
@@ -112,6 +113,7 @@ suites()
 	in_folder test/run_suites.sh build/suites \
 			'unit=make --no-print-directory unit' \
 			'utils-test=make --no-print-directory utils-test' \
+			'demo=make --no-print-directory demo' \
 			'host-test=make --no-print-directory host-test'
 }
 
