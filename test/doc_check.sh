@@ -209,13 +209,14 @@ offered()
 both()
 {
 	offered "$1" >"$scratch/code"
-	documented "$1" | awk -F '\t' 'NR == FNR { own[$1] = 1; next }
-		own[$1] || $NF != "waits" { print $1 }' "$scratch/code" - \
-		>"$scratch/doc"
+	documented "$1" >"$scratch/named"
 	if [ -s "$scratch/code" ]; then
+		awk -F '\t' 'NR == FNR { own[$1] = 1; next }
+			own[$1] || $NF != "waits" { print $1 }' "$scratch/code" \
+			"$scratch/named" >"$scratch/doc"
 		compare "$2"
 	else
-		result 0 "$2 (none in the code, $(wc -l <"$scratch/doc" | tr -d ' ') wait)"
+		result 0 "$2 (none in the code, $(wc -l <"$scratch/named" | tr -d ' ') wait)"
 	fi
 }
 
