@@ -8,10 +8,13 @@
 #include "tls_cfg.h"
 
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tls_host.h"
+#include "tls_port.h"
 
 /* Longest idle time in ticks: the host compares ticks by signed difference
  * (core/timer_ticks.h), so half the range, and half again to be added to. */
@@ -76,6 +79,79 @@ param_export_t tls_cfg_modparams[] = {TLS_PROFILE_OPTIONS(PROFILE_ROW)
 static struct tls_settings settings;
 static struct tls_profile_params profile;
 static char base_dir[4096];
+
+/* ---- the run-time group ---- */
+
+#define MEMBER_BOOL int
+#define MEMBER_INT int
+#define MEMBER_STR char *
+#define MEMBER_PATH char *
+#define MEMBER_METHOD char *
+#define MEMBER_VERIFY char *
+
+#define GROUP_MEMBER(                                              \
+		m_, type_, def_, min_, max_, mod_, cfg_, alias_, s_, doc_) \
+	MEMBER_##type_ m_;
+
+/* Values of the group as the host lays them out: one after the other in the
+ * order of the definitions below, each aligned by itself (cfg_declare()). The
+ * settings stand first and as they are, so that a pointer into the host's
+ * copy is a pointer to the settings in force. */
+struct cfg_group_tls
+{
+	struct tls_settings settings;
+	struct
+	{
+		TLS_PROFILE_OPTIONS(GROUP_MEMBER)
+	} profile;
+};
+
+/* The nested structures must not add padding that the host does not. */
+_Static_assert(
+		offsetof(struct cfg_group_tls, profile)
+				== offsetof(struct tls_settings, rand_engine) + sizeof(char *),
+		"the last setting must be a text");
+
+static int config_changed_cb(
+		void *values, str *group_name, str *name, void **value);
+
+#define VAR_BOOL CFG_VAR_INT
+#define VAR_INT CFG_VAR_INT
+#define VAR_STR CFG_VAR_STRING
+#define VAR_PATH CFG_VAR_STRING
+#define VAR_METHOD CFG_VAR_STRING
+#define VAR_VERIFY CFG_VAR_STRING
+
+/* Numbers are set in place, for all processes at once. */
+#define WRITABLE_BOOL CFG_ATOMIC
+#define WRITABLE_INT CFG_ATOMIC
+#define WRITABLE_STR 0U
+#define WRITABLE_PATH 0U
+
+/* The only path among the settings is "config". */
+#define CHANGED_BOOL NULL
+#define CHANGED_INT NULL
+#define CHANGED_STR NULL
+#define CHANGED_PATH config_changed_cb
+
+/* The host has one name for each value, also for those that are no variable
+ * of the stock module: they go by the name of their modparam. */
+#define SETTINGS_VAR(                                                      \
+		m_, type_, def_, min_, max_, mod_, cfg_, writable_, rpc_, doc_)    \
+	{(cfg_) != NULL ? (cfg_) : (mod_),                                     \
+			VAR_##type_ | ((writable_) ? WRITABLE_##type_ : CFG_READONLY), \
+			min_, max_, (writable_) ? CHANGED_##type_ : NULL, NULL, (doc_)},
+#define PROFILE_VAR(m_, type_, def_, min_, max_, mod_, cfg_, alias_, s_, doc_) \
+	{cfg_, VAR_##type_ | CFG_READONLY, min_, max_, NULL, NULL, doc_},
+
+static cfg_def_t group_variables[] = {
+		TLS_SETTINGS_OPTIONS(SETTINGS_VAR) TLS_PROFILE_OPTIONS(PROFILE_VAR){
+				NULL, 0, 0, 0, NULL, NULL, NULL}};
+
+/* What the host starts with; it owns the strings that it puts in. */
+static struct cfg_group_tls group_values;
+/* Moved by the host to the copy that is in force in this process. */
+static void *in_force = &group_values;
 
 /* The directory part of the main configuration file, with its slash. */
 static void find_base_dir(void)
@@ -148,6 +224,73 @@ static enum tls_rc take_settings(struct tls_err *err)
 	return tls_params_check_settings(&settings, err);
 }
 
+/* A new value of "config": what the host stores is the path itself. */
+static int config_changed_cb(
+		void *values, str *group_name, str *name, void **value)
+{
+	static char path[sizeof(base_dir)];
+	char *resolved = NULL;
+	size_t n;
+
+	(void)values;
+	(void)group_name;
+	if(tls_params_path(*value, base_dir, &resolved) != TLS_RC_OK) {
+		LM_ERR("out of shared memory\n");
+		return -1;
+	}
+	n = resolved != NULL ? strlen(resolved) : 0;
+	if(n == 0 || n >= sizeof(path)) {
+		LM_ERR("tls.%.*s: a path of 1 to %d bytes is needed\n", name->len,
+				name->s, (int)sizeof(path) - 1);
+		tls_port_free(resolved);
+		return -1;
+	}
+	memcpy(path, resolved, n + 1);
+	tls_port_free(resolved);
+	*value = path; /* copied by the host before the next call */
+	return 0;
+}
+
+/* Passwords are variables of the stock module too; nobody needs to read
+ * them back. */
+static char *shown(char *text, bool secret)
+{
+	static char hidden[] = "***";
+
+	return secret && text != NULL ? hidden : text;
+}
+
+static char *shown_method(const struct tls_method *method)
+{
+	static char text[TLS_METHOD_TEXT_MAX]; /* copied by the host before fork */
+
+	return tls_params_method_text(method, text);
+}
+
+#define SHOWN_BOOL(m_, s_) profile.m_
+#define SHOWN_INT(m_, s_) profile.m_
+#define SHOWN_STR(m_, s_) shown(profile.m_, s_)
+#define SHOWN_PATH(m_, s_) shown(profile.m_, s_)
+#define SHOWN_METHOD(m_, s_) shown_method(&profile.m_)
+#define SHOWN_VERIFY(m_, s_) (char *)tls_params_verify_client_text(profile.m_)
+
+#define PROFILE_SHOW(                                              \
+		m_, type_, def_, min_, max_, mod_, cfg_, alias_, s_, doc_) \
+	group_values.profile.m_ = SHOWN_##type_(m_, s_);
+
+static enum tls_rc declare_group(struct tls_err *err)
+{
+	group_values.settings = settings;
+	TLS_PROFILE_OPTIONS(PROFILE_SHOW)
+	if(cfg_declare("tls", group_variables, &group_values, cfg_sizeof(tls),
+			   &in_force)
+			< 0)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"the core refused the configuration group \"tls\" (is a "
+				"variable tls.... set in the script?)");
+	return TLS_RC_OK;
+}
+
 enum tls_rc tls_cfg_init(struct tls_err *err)
 {
 	enum tls_rc rc;
@@ -155,18 +298,22 @@ enum tls_rc tls_cfg_init(struct tls_err *err)
 	find_base_dir();
 	tls_params_profile_init(&profile);
 	rc = take_settings(err);
-	return rc == TLS_RC_OK ? take_profile(err) : rc;
+	if(rc == TLS_RC_OK)
+		rc = take_profile(err);
+	return rc == TLS_RC_OK ? declare_group(err) : rc;
 }
 
 void tls_cfg_destroy(void)
 {
+	memset(&group_values, 0, sizeof(group_values));
+	in_force = &group_values;
 	tls_params_settings_clear(&settings);
 	tls_params_profile_clear(&profile);
 }
 
 const struct tls_settings *tls_cfg_settings(void)
 {
-	return &settings;
+	return &cfg_get(tls, in_force, settings);
 }
 
 const struct tls_profile_params *tls_cfg_profile(void)
@@ -181,17 +328,17 @@ const char *tls_cfg_base_dir(void)
 
 struct tls_ct_wrq_limits tls_cfg_queue_limits(void)
 {
-	struct tls_ct_wrq_limits limits = {
-			.con_max = (size_t)settings.con_ct_wq_max,
-			.total_max = (size_t)settings.ct_wq_max,
-			.blk_size = (size_t)settings.ct_wq_blk_size};
+	const struct tls_settings *now = tls_cfg_settings();
+	struct tls_ct_wrq_limits limits = {.con_max = (size_t)now->con_ct_wq_max,
+			.total_max = (size_t)now->ct_wq_max,
+			.blk_size = (size_t)now->ct_wq_blk_size};
 
 	return limits;
 }
 
 unsigned int tls_cfg_connection_ticks(void)
 {
-	int seconds = settings.connection_timeout;
+	int seconds = tls_cfg_settings()->connection_timeout;
 
 	if(seconds < 0 || (unsigned int)seconds > TICKS_LONGEST / TIMER_TICKS_HZ)
 		return TICKS_LONGEST;
