@@ -67,6 +67,29 @@
 	} while(0)
 #endif
 
+/* When C was made, 0 where the host does not keep it. */
+#if VERSIONVAL >= 6000000
+#define TLS_HOST_CREATED(c_) ((c_)->timestamp)
+#else
+#define TLS_HOST_CREATED(c_) ((time_t)0)
+#endif
+
+/* Flag of an RPC command that the host runs once in "rpc_exec_delta" s. */
+#if VERSIONVAL >= 5008000
+#define TLS_HOST_RPC_DELTA RPC_EXEC_DELTA
+#else
+#define TLS_HOST_RPC_DELTA 0
+#endif
+
+/* True when C carries TLS, be it under SIP or under secure websockets. */
+#define TLS_HOST_IS_TLS(c_) \
+	((c_)->type == PROTO_TLS || (c_)->type == PROTO_WSS)
+
+/* The table of connections by id and the lock of all TCP tables; no header
+ * of the host declares them (core/tcp_main.c). */
+extern struct tcp_connection **tcpconn_id_hash;
+extern gen_lock_t *tcpconn_lock;
+
 /* tcpconn_get() looks the connection up by its id; the same in all versions,
  * but other look-ups take the protocol since 6.0. */
 

@@ -18,6 +18,7 @@
 #include "tls_locking.h"
 #include "tls_port.h"
 #include "tls_rand.h"
+#include "tls_rpc.h"
 #include "tls_server.h"
 #include "tls_start.h"
 
@@ -63,6 +64,7 @@ static int init_si_cb(struct socket_info *si)
 /* cleanup() of the main process; connections are gone already. */
 static void destroy_cb(void)
 {
+	tls_rpc_destroy();
 	tls_domains_destroy();
 	tls_locking_destroy();
 	tls_ct_wrq_destroy_total();
@@ -113,6 +115,8 @@ int tls_init_module(void)
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}
+	if(tls_rpc_init(&err) != TLS_RC_OK)
+		return fail(&err);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "tls_server.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "tls_addr.h"
 #include "tls_cfg.h"
@@ -39,6 +40,7 @@ struct tls_session
 	struct tls_conn *conn;			   /* owned */
 	struct tls_domains *domains;	   /* owned reference: our generation */
 	const struct tls_profile *profile; /* borrowed from domains */
+	time_t created;					   /* of the session */
 	bool eof_waits;	  /* the host's EOF is held back for pending bytes */
 	bool close_waits; /* close when the clear-text queue has been sent */
 	bool reported;	  /* the failure was logged once */
@@ -83,6 +85,7 @@ static enum tls_rc session_new(struct tls_session **out,
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	memset(session, 0, sizeof(*session));
 	session->magic = SESSION_MAGIC;
+	session->created = time(NULL);
 	session->domains = tls_domains_acquire();
 	if(session->domains == NULL) {
 		rc = tls_err_set(err, TLS_RC_BUG, "no profiles are loaded");
@@ -512,18 +515,44 @@ struct tcp_connection *tls_server_get(struct sip_msg *msg)
 	return c;
 }
 
-void tls_server_put(struct tcp_connection *c)
+/* Gives tcp main the reference on C that the caller holds: CONN_EOF ends the
+ * connection, drops the reference and frees what only the core can free
+ * (core/tcp_main.c). False when this process has no socket to tcp main. */
+static bool hand_over(struct tcp_connection *c)
 {
 	long command[2] = {(long)c, CONN_EOF};
 
+	return send_all(unix_tcp_sock, command, sizeof(command)) > 0;
+}
+
+void tls_server_put(struct tcp_connection *c)
+{
 	if(c == NULL || !tcpconn_put(c))
 		return;
 	/* tcp main gave the connection up meanwhile and ours was the last
-	 * reference. Only the core can free it, so hand the reference over:
-	 * CONN_EOF drops it and destroys the rest (core/tcp_main.c). */
+	 * reference. Only the core can free it. */
 	tcpconn_ref(c);
-	if(send_all(unix_tcp_sock, command, sizeof(command)) <= 0)
+	if(!hand_over(c))
 		LM_ERR("could not give connection %d back to tcp main\n", c->id);
+}
+
+bool tls_server_kill(struct tcp_connection *c)
+{
+	c->state = S_CONN_BAD;
+	c->timeout = get_ticks_raw();
+	if(hand_over(c))
+		return true;
+	LM_ERR("could not have connection %d ended by tcp main\n", c->id);
+	tls_server_put(c);
+	return false;
+}
+
+time_t tls_server_created(const struct tcp_connection *c)
+{
+	const struct tls_session *session = session_of(c);
+	time_t created = TLS_HOST_CREATED(c);
+
+	return created != 0 || session == NULL ? created : session->created;
 }
 
 const struct tls_info *tls_server_info(struct tcp_connection *c)

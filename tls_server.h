@@ -10,7 +10,9 @@
 #ifndef TLS_SERVER_H
 #define TLS_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "tls_err.h"
 
@@ -33,6 +35,15 @@ struct tcp_connection *tls_server_get(struct sip_msg *msg);
 
 /* Drops the reference of tls_server_get; NULL is fine. */
 void tls_server_put(struct tcp_connection *c);
+
+/* Has tcp main end C and takes over the caller's reference. True; false when
+ * this process has no way to tell tcp main: C is then only marked bad, so
+ * that nobody sends on it and its timer ends it. */
+bool tls_server_kill(struct tcp_connection *c);
+
+/* When C was made, or its session on hosts that do not keep it; 0 = unknown.
+ * Under C's write_lock. */
+time_t tls_server_created(const struct tcp_connection *c);
 
 /* Facts of the handshake, NULL before it is complete. Borrowed while the
  * caller holds its reference on C. */

@@ -1,0 +1,443 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* RPC commands and statistics; see tls_rpc.h. A command runs in one process
+ * at a time but may run in several processes at once (ctl, jsonrpcs, xhttp).
+ * It holds a connection by reference, never by the host's TCP lock, while it
+ * asks or answers. */
+
+#include "tls_rpc.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "tls_cfg.h"
+#include "tls_conn.h"
+#include "tls_domain.h"
+#include "tls_host.h"
+#include "tls_info.h"
+#include "tls_init.h"
+#include "tls_port.h"
+#include "tls_server.h"
+
+#define FAULT 500
+#define FAULT_PARAMETER 400
+
+/* Ids noted under one hold of the host's TCP lock. */
+#define BATCH 64
+
+/* OpenSSL's descriptions of ciphers have less than 128 bytes
+ * (SSL_CIPHER_description(3)). */
+#define CIPHER_MAX 128
+#define LABEL_MAX 512
+#define TIME_MAX sizeof("YYYY-MM-DD hh:mm:ss")
+#define UNKNOWN_NAME "N/A"
+
+/* In shared memory: one process is reloading. Not a lock of tls_locking,
+ * because files are read meanwhile: who comes second does not wait. */
+static atomic_flag *reloading;
+
+/* ---- tls.info and statistics ---- */
+
+enum number
+{
+	NUMBER_OPENED = 0,
+	NUMBER_MAX,
+	NUMBER_QUEUED
+};
+
+static long number_of(enum number which)
+{
+	struct tcp_gen_info tcp;
+
+	switch(which) {
+		case NUMBER_OPENED:
+			tcp_get_info(&tcp);
+			return tcp.tls_connections_no;
+		case NUMBER_MAX:
+			tcp_get_info(&tcp);
+			return tcp.tls_max_connections;
+		case NUMBER_QUEUED:
+			return (long)tls_ct_wrq_total();
+	}
+	return 0;
+}
+
+/* RPC integers are 32 bits wide. */
+static int rpc_int(size_t n)
+{
+	return n > INT_MAX ? INT_MAX : (int)n;
+}
+
+static counter_val_t statistic_cb(counter_handle_t handle, void *which)
+{
+	(void)handle;
+	return number_of((enum number)(long)which);
+}
+
+static counter_def_t statistics[] = {
+		{NULL, "opened_connections", 0, statistic_cb, (void *)NUMBER_OPENED,
+				"TLS connections that are open now"},
+		{NULL, "max_connections", 0, statistic_cb, (void *)NUMBER_MAX,
+				"most TLS connections that may be open"},
+		{NULL, "clear_text_write_queued_bytes", 0, statistic_cb,
+				(void *)NUMBER_QUEUED,
+				"clear text that waits for the end of handshakes, in bytes"},
+		{NULL, NULL, 0, NULL, NULL, NULL}};
+
+static void info_cb(rpc_t *rpc, void *ctx)
+{
+	struct tls_domains *domains = tls_domains_acquire();
+	void *reply;
+
+	if(rpc->add(ctx, "{", &reply) >= 0)
+		rpc->struct_add(reply, "ddddd", "max_connections",
+				(int)number_of(NUMBER_MAX), "opened_connections",
+				(int)number_of(NUMBER_OPENED), "clear_text_write_queued_bytes",
+				rpc_int((size_t)number_of(NUMBER_QUEUED)), "generation",
+				domains != NULL ? (int)tls_domains_generation(domains) : 0,
+				"profiles",
+				domains != NULL ? rpc_int(tls_domains_count(domains)) : 0);
+	tls_domains_unref(&domains);
+}
+
+/* ---- tls.list ---- */
+
+/* One row, copied so that nothing is held while the reply is written. */
+struct row
+{
+	char profile[LABEL_MAX];
+	char server_name[TLS_INFO_NAME_MAX + 1];
+	char created[TIME_MAX];
+	char peer_ip[IP_ADDR_MAX_STR_SIZE];
+	char own_ip[IP_ADDR_MAX_STR_SIZE];
+	char cipher[CIPHER_MAX];
+	const char *state;
+	int id;
+	int timeout; /* s, negative when over */
+	int peer_port;
+	int own_port;
+	int queued;
+	int stashed;
+	int flags;
+};
+
+/* True when the id A was given before B; ids count up and wrap around. */
+static bool is_older(int a, int b)
+{
+	return (int)((unsigned int)a - (unsigned int)b) < 0;
+}
+
+/* Notes the ids of up to BATCH TLS connections in BUCKET of the host's table,
+ * newest first as the host keeps them; only those older than *BEFORE unless
+ * it is NULL. The one place that holds the host's TCP lock. */
+static size_t note_ids(
+		unsigned int bucket, const int *before, int ids[static BATCH])
+{
+	struct tcp_connection *c;
+	size_t n = 0;
+
+	TCPCONN_LOCK;
+	for(c = tcpconn_id_hash[bucket]; c != NULL && n < BATCH; c = c->id_next) {
+		if(TLS_HOST_IS_TLS(c) && (before == NULL || is_older(c->id, *before)))
+			ids[n++] = c->id;
+	}
+	TCPCONN_UNLOCK;
+	return n;
+}
+
+static const char *state_text(const struct tls_conn *conn)
+{
+	switch(tls_conn_state(conn)) {
+		case TLS_CONN_NEW:
+			return "none/init";
+		case TLS_CONN_HANDSHAKE:
+			return tls_conn_role(conn) == TLS_ROLE_SERVER ? "tls_accept"
+														  : "tls_connect";
+		case TLS_CONN_ESTABLISHED:
+			return "established";
+		case TLS_CONN_CLOSED:
+		case TLS_CONN_FAILED:
+			break;
+	}
+	return "unknown/error";
+}
+
+/* The part that the TLS side knows. Under C's write_lock. */
+static void fill_tls_locked(struct row *row, struct tcp_connection *c)
+{
+	const struct tls_conn *conn = tls_server_conn(c);
+	const struct tls_info *info = tls_server_info(c);
+
+	if(conn == NULL)
+		return;
+	row->state = state_text(conn);
+	row->queued = rpc_int(tls_conn_queued(conn));
+	row->stashed = rpc_int(tls_conn_stashed(conn));
+	snprintf(row->profile, sizeof(row->profile), "%s",
+			tls_server_profile(c)->label);
+	if(info == NULL)
+		return;
+	tls_info_cipher_description(info, row->cipher, sizeof(row->cipher));
+	if(info->server_name != NULL)
+		snprintf(row->server_name, sizeof(row->server_name), "%s",
+				info->server_name);
+}
+
+static void print_time(time_t when, char out[static TIME_MAX])
+{
+	struct tm local;
+
+	if(when == 0 || localtime_r(&when, &local) == NULL
+			|| strftime(out, TIME_MAX, "%Y-%m-%d %H:%M:%S", &local) == 0)
+		snprintf(out, TIME_MAX, UNKNOWN_NAME);
+}
+
+static void print_address(
+		struct ip_addr *ip, char out[static IP_ADDR_MAX_STR_SIZE])
+{
+	int n = ip_addr2sbuf(ip, out, IP_ADDR_MAX_STR_SIZE - 1);
+
+	out[n > 0 ? n : 0] = '\0';
+}
+
+/* The caller holds a reference on C. */
+static void fill_row(struct row *row, struct tcp_connection *c)
+{
+	memset(row, 0, sizeof(*row));
+	snprintf(row->profile, sizeof(row->profile), UNKNOWN_NAME);
+	snprintf(row->server_name, sizeof(row->server_name), UNKNOWN_NAME);
+	snprintf(row->cipher, sizeof(row->cipher), "unknown");
+	row->state = "pre-init";
+	row->id = c->id;
+	row->flags = (int)c->flags;
+	row->timeout = (int)(c->timeout - get_ticks_raw()) / (int)TIMER_TICKS_HZ;
+	row->peer_port = TCP_PPORT(c);
+	row->own_port = TCP_LPORT(c);
+	print_address(TCP_PADDR(c), row->peer_ip);
+	print_address(TCP_LADDR(c), row->own_ip);
+	lock_get(&c->write_lock);
+	fill_tls_locked(row, c);
+	print_time(tls_server_created(c), row->created);
+	lock_release(&c->write_lock);
+}
+
+/* Returns false when the reply takes no more. */
+static bool add_row(rpc_t *rpc, void *ctx, const struct row *row)
+{
+	void *reply;
+
+	return rpc->add(ctx, "{", &reply) >= 0
+		   && rpc->struct_add(reply, "dsssdsdsdsddds", "id", row->id, "dom",
+					  row->profile, "sni", row->server_name, "timestamp",
+					  row->created, "timeout", row->timeout, "src_ip",
+					  row->peer_ip, "src_port", row->peer_port, "dst_ip",
+					  row->own_ip, "dst_port", row->own_port, "cipher",
+					  row->cipher, "ct_wq_size", row->queued, "enc_rd_buf",
+					  row->stashed, "flags", row->flags, "state", row->state)
+					  >= 0;
+}
+
+/* Returns false when the reply takes no more. */
+static bool list_one(rpc_t *rpc, void *ctx, int id)
+{
+	struct tcp_connection *c = tcpconn_get(id, NULL, 0, NULL, 0);
+	struct row row;
+
+	if(c == NULL)
+		return true; /* ended since its id was noted */
+	fill_row(&row, c);
+	tls_server_put(c);
+	return add_row(rpc, ctx, &row);
+}
+
+/* Returns false when the reply takes no more. */
+static bool list_bucket(rpc_t *rpc, void *ctx, unsigned int bucket)
+{
+	int ids[BATCH];
+	const int *before = NULL;
+	int last;
+	size_t n;
+	size_t i;
+
+	do {
+		n = note_ids(bucket, before, ids);
+		for(i = 0; i < n; i++) {
+			if(!list_one(rpc, ctx, ids[i]))
+				return false;
+		}
+		if(n > 0) {
+			last = ids[n - 1];
+			before = &last;
+		}
+	} while(n == BATCH);
+	return true;
+}
+
+/* Many short holds of the TCP lock: no connection waits for the whole list,
+ * and no write_lock is ever taken under it. */
+static void list_cb(rpc_t *rpc, void *ctx)
+{
+	unsigned int bucket;
+
+	for(bucket = 0; bucket < TCP_ID_HASH_SIZE; bucket++) {
+		if(!list_bucket(rpc, ctx, bucket)) {
+			rpc->fault(ctx, FAULT, "the list does not fit into one reply");
+			return;
+		}
+	}
+}
+
+/* ---- tls.options ---- */
+
+static char *text_or_empty(char *text)
+{
+	return text != NULL ? text : "";
+}
+
+static int add_profile_options(rpc_t *rpc, void *reply)
+{
+	const struct tls_profile_params *p = tls_cfg_profile();
+	char method[TLS_METHOD_TEXT_MAX];
+
+	return rpc->struct_add(reply, "sdddsssss", "method",
+			tls_params_method_text(&p->method, method), "verify_certificate",
+			p->verify_certificate, "verify_depth", p->verify_depth,
+			"require_certificate", p->require_certificate, "verify_client",
+			tls_params_verify_client_text(p->verify_client), "private_key",
+			text_or_empty(p->private_key), "ca_list", text_or_empty(p->ca_list),
+			"certificate", text_or_empty(p->certificate), "cipher_list",
+			text_or_empty(p->cipher_list));
+}
+
+#define ADD_BOOL(field_, value_) rpc->struct_add(reply, "d", field_, value_)
+#define ADD_INT(field_, value_) rpc->struct_add(reply, "d", field_, value_)
+#define ADD_STR(field_, value_) \
+	rpc->struct_add(reply, "s", field_, text_or_empty(value_))
+#define ADD_PATH(field_, value_) ADD_STR(field_, value_)
+
+/* The first setting of the table stands before the profile's, see below. */
+#define ADD_SETTING(m_, type_, def_, min_, max_, mod_, cfg_, rt_, rpc_, doc_) \
+	field = rpc_;                                                             \
+	if(field != NULL && strcmp(field, "force_run") != 0)                      \
+		ADD_##type_(field, s->m_);
+
+static void add_settings(rpc_t *rpc, void *reply)
+{
+	const struct tls_settings *s = tls_cfg_settings();
+	char *field;
+
+	TLS_SETTINGS_OPTIONS(ADD_SETTING)
+}
+
+/* Passwords are not among them. */
+static void options_cb(rpc_t *rpc, void *ctx)
+{
+	void *reply;
+
+	if(rpc->add(ctx, "{", &reply) < 0)
+		return;
+	rpc->struct_add(reply, "d", "force_run", tls_cfg_settings()->force_run);
+	add_profile_options(rpc, reply);
+	add_settings(rpc, reply);
+}
+
+/* ---- tls.reload ---- */
+
+static void reload(rpc_t *rpc, void *ctx)
+{
+	char reason[TLS_ERR_TEXT_MAX];
+	const char *file = tls_cfg_settings()->config;
+
+	if(file == NULL || *file == '\0') {
+		rpc->fault(ctx, FAULT, "No TLS configuration file configured");
+		return;
+	}
+	reason[0] = '\0';
+	if(tls_init_load(file, reason, sizeof(reason)) != 0) {
+		rpc->fault(ctx, FAULT, "Error while loading TLS configuration: %s",
+				reason);
+		return;
+	}
+	LM_NOTICE("configuration reloaded from %s\n", file);
+	rpc->add(ctx, "s", "Ok. TLS configuration reloaded.");
+}
+
+static void reload_cb(rpc_t *rpc, void *ctx)
+{
+	if(atomic_flag_test_and_set(reloading)) {
+		rpc->fault(ctx, FAULT, "another reload is running");
+		return;
+	}
+	reload(rpc, ctx);
+	atomic_flag_clear(reloading);
+}
+
+/* ---- tls.kill ---- */
+
+static void kill_cb(rpc_t *rpc, void *ctx)
+{
+	struct tcp_connection *c;
+	int id;
+
+	if(rpc->scan(ctx, "d", &id) < 1) {
+		rpc->fault(ctx, FAULT_PARAMETER, "the id of a connection is needed");
+		return;
+	}
+	/* The look-up takes no id of 0: that would search by address. */
+	c = id != 0 ? tcpconn_get(id, NULL, 0, NULL, 0) : NULL;
+	if(c != NULL && !TLS_HOST_IS_TLS(c)) {
+		tls_server_put(c);
+		c = NULL;
+	}
+	if(c == NULL) {
+		rpc->add(ctx, "s", "TLS connection id not found");
+		return;
+	}
+	if(tls_server_kill(c))
+		rpc->add(ctx, "s", "OK");
+	else
+		rpc->fault(ctx, FAULT, "could not reach the TCP main process");
+}
+
+/* ---- registration ---- */
+
+#define DOC(name_, text_) static const char *name_[] = {text_, NULL}
+
+DOC(info_doc, "Numbers of the TLS module.");
+DOC(list_doc, "All TLS connections.");
+DOC(options_doc, "Settings of the TLS module that are in effect.");
+DOC(reload_doc, "Reads the TLS configuration file and its files again.");
+DOC(kill_doc, "Ends the TLS connection with the given id.");
+
+static rpc_export_t commands[] = {{"tls.info", info_cb, info_doc, 0},
+		{"tls.list", list_cb, list_doc, RET_ARRAY},
+		{"tls.options", options_cb, options_doc, 0},
+		{"tls.reload", reload_cb, reload_doc, TLS_HOST_RPC_DELTA},
+		{"tls.kill", kill_cb, kill_doc, 0}, {NULL, NULL, NULL, 0}};
+
+enum tls_rc tls_rpc_init(struct tls_err *err)
+{
+	reloading = tls_port_alloc(sizeof(*reloading));
+	if(reloading == NULL)
+		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+	atomic_flag_clear(reloading);
+	if(counter_register_array("tls", statistics) < 0)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"could not register the statistics group \"tls\"");
+	if(rpc_register_array(commands) != 0)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"could not register the RPC commands tls.*");
+	return TLS_RC_OK;
+}
+
+void tls_rpc_destroy(void)
+{
+	tls_port_free(reloading);
+	reloading = NULL;
+}
