@@ -61,23 +61,12 @@ static int init_si_cb(struct socket_info *si)
 	return 0;
 }
 
-/* cleanup() of the main process; connections are gone already. */
-static void destroy_cb(void)
-{
-	tls_rpc_destroy();
-	tls_domains_destroy();
-	tls_locking_destroy();
-	tls_ct_wrq_destroy_total();
-	tls_cfg_destroy();
-}
-
 /* ---- start ---- */
 
 int tls_init_register(void)
 {
 	struct tls_hooks hooks = {.init = init_cb,
 			.init_si = init_si_cb,
-			.destroy = destroy_cb,
 			.pre_init = pre_init_cb};
 	struct tls_err err;
 
@@ -127,6 +116,12 @@ static int prepare_child(void)
 	if(tls_rand_child(&err) != TLS_RC_OK)
 		return fail(&err);
 	return 0;
+}
+
+void tls_init_stop(void)
+{
+	/* Nothing is freed: see tls_server_stop. */
+	tls_server_stop();
 }
 
 int tls_init_child(int rank)

@@ -23,6 +23,10 @@ int tls_init_module(void);
  * process in all others. 0 or -1. */
 int tls_init_child(int rank);
 
+/* destroy of the module: main process, workers are gone, the core's
+ * connections are not. */
+void tls_init_stop(void);
+
 /* Builds the profiles of FILE (NULL: of the modparams) with all contexts and
  * publishes them; the running ones stay on failure. Any process. 0 or -1 with
  * the errors in the log; REASON (of SIZE bytes, may be NULL) gets the first. */

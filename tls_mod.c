@@ -27,7 +27,7 @@ struct module_exports exports = {
 		0,				   /* reply handler */
 		tls_init_module,   /* mod_init */
 		tls_init_child,	   /* child_init */
-		0				   /* destroy */
+		tls_init_stop	   /* destroy */
 };
 #pragma GCC visibility pop
 

@@ -435,9 +435,3 @@ enum tls_rc tls_rpc_init(struct tls_err *err)
 				"could not register the RPC commands tls.*");
 	return TLS_RC_OK;
 }
-
-void tls_rpc_destroy(void)
-{
-	tls_port_free(reloading);
-	reloading = NULL;
-}

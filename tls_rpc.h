@@ -18,7 +18,4 @@
  * TLS_RC_OK; TLS_RC_NOMEM; TLS_RC_CONFIG when a name is taken already. */
 enum tls_rc tls_rpc_init(struct tls_err *err) TLS_MUST_CHECK;
 
-/* Frees what tls_rpc_init made. Main process, at the end; harmless before. */
-void tls_rpc_destroy(void);
-
 #endif

@@ -46,6 +46,8 @@ struct tls_session
 	bool reported;	  /* the failure was logged once */
 };
 
+static bool stopping; /* main process: tls_server_stop() was called */
+
 static unsigned char in_buffer[BUFFER_SIZE];
 static unsigned char out_buffer[BUFFER_SIZE];
 
@@ -444,7 +446,13 @@ static void clean_cb(struct tcp_connection *c)
 	struct tls_session *session = session_of(c);
 
 	c->extra_data = NULL;
-	session_free(&session);
+	if(!stopping)
+		session_free(&session);
+}
+
+void tls_server_stop(void)
+{
+	stopping = true;
 }
 
 /* 6.1: may C, found by its addresses, carry the message that is being sent?

@@ -23,6 +23,12 @@ struct tls_conn;
 struct tls_info;
 struct tls_profile;
 
+/* The server is stopping: from now on the hooks free nothing. Workers may have
+ * been ended inside an allocation, so the heap in shared memory cannot be
+ * trusted any more, and all of it goes with the server. Main process, before
+ * the core destroys its connections. */
+void tls_server_stop(void);
+
 /* Fills HOOKS with the functions of this file; other members are left. */
 void tls_server_hooks(struct tls_hooks *hooks);
 
