@@ -646,7 +646,8 @@ static enum tls_rc read_open_file(int fd, size_t size,
 				source->name);
 	rc = read_all(fd, text, size + 1, &n);
 	if(rc)
-		rc = tls_err_set(err, rc, "could not read \"%s\": %m", source->name);
+		rc = tls_err_set(
+				err, rc, "config: could not read \"%s\": %m", source->name);
 	else if(n > size)
 		rc = tls_err_set(err, TLS_RC_IO,
 				"\"%s\" changed while it was read (try again)", source->name);
@@ -666,11 +667,11 @@ static enum tls_rc read_file(
 	enum tls_rc rc;
 
 	if(fd < 0)
-		return tls_err_set(
-				err, TLS_RC_IO, "could not open \"%s\": %m", source->name);
+		return tls_err_set(err, TLS_RC_IO, "config: could not open \"%s\": %m",
+				source->name);
 	if(fstat(fd, &st))
-		rc = tls_err_set(
-				err, TLS_RC_IO, "could not read \"%s\": %m", source->name);
+		rc = tls_err_set(err, TLS_RC_IO, "config: could not read \"%s\": %m",
+				source->name);
 	else if(!S_ISREG(st.st_mode))
 		rc = tls_err_set(
 				err, TLS_RC_IO, "\"%s\" is not a regular file", source->name);
@@ -737,7 +738,8 @@ static enum tls_rc list_dir(struct files *files, const char *path,
 	struct dirent *entry;
 
 	if(!dir)
-		return tls_err_set(err, TLS_RC_IO, "could not open \"%s\": %m", path);
+		return tls_err_set(
+				err, TLS_RC_IO, "config: could not open \"%s\": %m", path);
 	while(!rc && (entry = readdir(dir)))
 		rc = take_entry(files, path, entry->d_name, report, arg);
 	closedir(dir);
