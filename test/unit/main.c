@@ -32,6 +32,7 @@
 	X(ctx)       \
 	X(conn)      \
 	X(info)      \
+	X(x509)      \
 	X(verify)    \
 	X(rand)      \
 	X(record)
