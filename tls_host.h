@@ -82,8 +82,7 @@
 #endif
 
 /* True when C carries TLS, be it under SIP or under secure websockets. */
-#define TLS_HOST_IS_TLS(c_) \
-	((c_)->type == PROTO_TLS || (c_)->type == PROTO_WSS)
+#define TLS_HOST_IS_TLS(c_) ((c_)->type == PROTO_TLS || (c_)->type == PROTO_WSS)
 
 /* The table of connections by id and the lock of all TCP tables; no header
  * of the host declares them (core/tcp_main.c). */

@@ -40,6 +40,7 @@ extern const struct suite suite_traffic; /* the server role */
 extern const struct suite suite_client;	 /* the client role */
 extern const struct suite suite_wss;	 /* websockets over TLS */
 extern const struct suite suite_safety;	 /* many processes, broken peers */
+extern const struct suite suite_rpc;	 /* what operators ask and set */
 extern const struct suite suite_peers;	 /* other TLS programs */
 
 /* Runs tlsload with ARGS (words after blanks); --port, --cert and --key are

@@ -25,7 +25,8 @@
 #endif
 
 static const struct suite *const suites[] = {&suite_self, &suite_load,
-		&suite_traffic, &suite_client, &suite_wss, &suite_safety, &suite_peers};
+		&suite_traffic, &suite_client, &suite_wss, &suite_safety, &suite_rpc,
+		&suite_peers};
 
 #define N_SUITES (sizeof(suites) / sizeof(suites[0]))
 

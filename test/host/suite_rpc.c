@@ -1,0 +1,413 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* RPC commands, run-time settings and statistics of the module, as an
+ * operator uses them with kamcmd while connections are open.
+ * Each test owns its Kamailio; one process, no lock. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "hostlib.h"
+#include "hostpeer.h"
+#include "hostsuite.h"
+
+#define MANY 200 /* connections in a list */
+#define RELOADS 20
+/* Blocks of the host's own that come and go with RPCs. */
+#define SHM_NOISE 32768
+
+/* Its allocator counts what it has; "qm" of 5.6 loses count whenever a block
+ * shrinks, which OpenSSL's error queue does. */
+#define HONEST "fm"
+
+static const char good_cfg[] = "[server:default]\n"
+							   "method = TLSv1.2+\n"
+							   "certificate = @CERTS@/ecdsa.pem\n"
+							   "private_key = @CERTS@/ecdsa.key\n";
+
+static char answer[1 << 20];
+
+static bool started(struct host_kam *kam, const struct host_config *cfg)
+{
+	if(host_start(kam, cfg))
+		return true;
+	HOLDS(false, "Kamailio starts");
+	host_kill(kam);
+	return false;
+}
+
+/* Runs CMD; true when it succeeded or not, as EXPECTED, and the answer
+ * contains TEXT. */
+static bool answers(
+		struct host_kam *kam, const char *cmd, bool expected, const char *text)
+{
+	bool good = host_rpc(kam, cmd, answer, sizeof(answer));
+
+	if(good == expected && strstr(answer, text) != NULL)
+		return true;
+	fprintf(stderr, "\"%s\" said: %.400s\n", cmd, answer);
+	return false;
+}
+
+/* Opens up to N connections that have done one request each. */
+static int open_peers(struct host_kam *kam, struct peer *peers, int n)
+{
+	int i;
+
+	for(i = 0; i < n; i++) {
+		if(!peer_tls(&peers[i], kam->tls_port, &(struct peer_opt){0})
+				|| !peer_options(&peers[i], 1, 0, NULL)) {
+			peer_close(&peers[i]);
+			break;
+		}
+	}
+	return i;
+}
+
+static bool peers_work(struct peer *peers, int n, unsigned int cseq)
+{
+	int i;
+
+	for(i = 0; i < n; i++)
+		if(!peer_options(&peers[i], cseq, 100, NULL))
+			return false;
+	return true;
+}
+
+static void close_peers(struct peer *peers, int n)
+{
+	while(n-- > 0)
+		peer_close(&peers[n]);
+}
+
+/* ---- tls.list and tls.info ---- */
+
+/* The row of the connection from PORT, at its "{"; NULL = none. */
+static const char *row_of(int port)
+{
+	char field[32];
+	const char *at;
+
+	snprintf(field, sizeof(field), "src_port: %d\n", port);
+	at = strstr(answer, field);
+	while(at && at > answer && *at != '{')
+		at--;
+	return at;
+}
+
+/* True when the fields of the row at ROW are NAMES, in that order. */
+static bool has_fields(const char *row, const char *const *names, size_t n)
+{
+	char want[64];
+	size_t i;
+
+	for(i = 0; i < n; i++) {
+		row = strchr(row, '\n');
+		snprintf(want, sizeof(want), "\n\t%s: ", names[i]);
+		if(!row || strncmp(row, want, strlen(want)) != 0)
+			return false;
+		row++;
+	}
+	return true;
+}
+
+static bool row_has(const char *row, const char *text)
+{
+	const char *end = strchr(row, '}');
+	const char *at = strstr(row, text);
+
+	return at && end && at < end;
+}
+
+static int count_rows(void)
+{
+	const char *at = answer;
+	int n = 0;
+
+	while((at = strstr(at, "\tid: ")) != NULL) {
+		at++;
+		n++;
+	}
+	return n;
+}
+
+static void check_rows(struct host_kam *kam, struct peer *named)
+{
+	static const char *const fields[] = {"id", "dom", "sni", "timestamp",
+			"timeout", "src_ip", "src_port", "dst_ip", "dst_port", "cipher",
+			"ct_wq_size", "enc_rd_buf", "flags", "state"};
+	struct peer silent;
+	const char *row;
+
+	HOLDS(peer_tcp(&silent, kam->tls_port), "TCP connects");
+	HOLDS(host_rpc_await(kam, "tls.info", "opened_connections", 2, 5000),
+			"both connections are counted");
+	HOLDS(answers(kam, "tls.list", true, "id: "), "tls.list answers");
+	row = row_of(silent.port);
+	HOLDS(row && has_fields(row, fields, sizeof(fields) / sizeof(fields[0]))
+					&& row_has(row, "state: pre-init")
+					&& row_has(row, "dom: N/A"),
+			"a connection without a byte: every field, nothing known");
+	row = row_of(named->port);
+	HOLDS(row && has_fields(row, fields, sizeof(fields) / sizeof(fields[0]))
+					&& row_has(row, "state: established")
+					&& row_has(row, "dom: TLSs<default>")
+					&& row_has(row, "sni: sip.example.org\n")
+					&& row_has(row, "cipher: TLS_")
+					&& !row_has(row, "timestamp: N/A"),
+			"an established one: profile, name, time and cipher");
+	peer_close(&silent);
+}
+
+static void test_list(void)
+{
+	struct host_config cfg = {0};
+	struct host_kam kam;
+	struct peer named;
+	struct peer_opt opt = {.sni = "sip.example.org"};
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(answers(&kam, "tls.list", true, ""), "an empty list");
+	HOLDS(count_rows() == 0, "no row without connections");
+	HOLDS(peer_tls(&named, kam.tls_port, &opt)
+					&& peer_options(&named, 1, 0, NULL),
+			"a connection with a name");
+	check_rows(&kam, &named);
+	peer_close(&named);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* Rows appear and vanish during the walk; those that stay are all there. */
+static void test_list_under_load(void)
+{
+	static struct peer peers[MANY];
+	struct host_config cfg = {.tcp_children = 2};
+	struct host_kam kam;
+	int missing = 0;
+	int status = 0;
+	int load;
+	int n;
+	int i;
+	int k;
+
+	if(!started(&kam, &cfg))
+		return;
+	n = open_peers(&kam, peers, MANY);
+	HOLDS(n == MANY, "many connections");
+	load = suite_tlsload(
+			kam.tls_port, "--count 100000 --conns 4 --mix full=2,reset=1", 0);
+	for(k = 0; k < 20; k++) {
+		HOLDS(answers(&kam, "tls.list", true, "id: "), "tls.list answers");
+		for(i = 0; i < n; i++)
+			missing += row_of(peers[i].port) == NULL;
+	}
+	HOLDS(missing == 0, "every connection that stays is in every list");
+	HOLDS(kill(load, SIGTERM) == 0 && waitpid(load, &status, 0) == load
+					&& WIFSIGNALED(status),
+			"the load ran until the end of the lists");
+	HOLDS(peers_work(peers, n, 2), "they work afterwards");
+	close_peers(peers, n);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* ---- tls.reload ---- */
+
+struct reload_row
+{
+	const char *reason;
+	const char *tls_cfg;
+	const char *says;
+};
+
+static const struct reload_row bad_files[] = {
+		{"unknown method", "[server:default]\nmethod = TLSv9\n",
+				"tls.cfg:2:10: method: unknown method"},
+		{"unknown option", "[server:default]\nmethode = TLSv1.2\n",
+				"tls.cfg:2:"},
+		{"missing certificate",
+				"[server:default]\ncertificate = @CERTS@/none.pem\n"
+				"private_key = @CERTS@/ecdsa.key\n",
+				"none.pem"},
+		{"key of another certificate",
+				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
+				"private_key = @CERTS@/foreign.key\n",
+				"foreign.key"}};
+
+#define N_BAD_FILES (sizeof(bad_files) / sizeof(bad_files[0]))
+
+/* Good and bad reloads until nothing new is allocated, then as many again. */
+static long grown_by_reloads(struct host_kam *kam)
+{
+	long before = 0;
+	int i;
+
+	for(i = 0; i < RELOADS + 3; i++) {
+		if(i == 3)
+			before = host_rpc_number(kam, "core.shmmem", "used");
+		host_write(kam, "tls.cfg", bad_files[(size_t)i % N_BAD_FILES].tls_cfg);
+		host_rpc(kam, "tls.reload", answer, sizeof(answer));
+		host_write(kam, "tls.cfg", good_cfg);
+		HOLDS(answers(kam, "tls.reload", true,
+					  "Ok. TLS configuration reloaded."),
+				"a good file is loaded");
+	}
+	return host_rpc_number(kam, "core.shmmem", "used") - before;
+}
+
+static void test_reload(void)
+{
+	static struct peer peers[20];
+	struct host_config cfg = {.tls_cfg = good_cfg, .allocator = HONEST};
+	struct host_kam kam;
+	long grown;
+	size_t i;
+	int n;
+
+	if(!started(&kam, &cfg))
+		return;
+	n = open_peers(&kam, peers, 20);
+	for(i = 0; i < N_BAD_FILES; i++) {
+		HOLDS(host_write(&kam, "tls.cfg", bad_files[i].tls_cfg), "file");
+		HOLDS(answers(&kam, "tls.reload", false, "error: 500"),
+				bad_files[i].reason);
+		HOLDS(strstr(answer, bad_files[i].says) != NULL,
+				"the reply says what is wrong and where");
+	}
+	HOLDS(host_rpc_number(&kam, "tls.info", "generation") == 1,
+			"bad files change nothing");
+	grown = grown_by_reloads(&kam);
+	HOLDS(grown < SHM_NOISE, "shared memory stays flat");
+	HOLDS(n == 20 && peers_work(peers, n, 2), "old connections go on");
+	HOLDS(peer_once(kam.tls_port, NULL), "new ones are served");
+	close_peers(peers, n);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+static void test_reload_without_file(void)
+{
+	struct host_config cfg = {0};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(answers(&kam, "tls.reload", false,
+				  "error: 500 - No TLS configuration file configured"),
+			"refused without a file");
+	HOLDS(peer_once(kam.tls_port, NULL), "service goes on");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* ---- tls.kill, settings, statistics ---- */
+
+static bool kill_peer(struct host_kam *kam, const struct peer *p)
+{
+	char cmd[64];
+	const char *row;
+
+	if(!answers(kam, "tls.list", true, "id: ") || !(row = row_of(p->port)))
+		return false;
+	snprintf(cmd, sizeof(cmd), "tls.kill %ld",
+			strtol(strstr(row, "id: ") + 4, NULL, 10));
+	return answers(kam, cmd, true, "OK")
+		   && answers(kam, cmd, true, "TLS connection id not found");
+}
+
+static void test_kill(void)
+{
+	static const struct
+	{
+		const char *reason;
+		const char *cmd;
+		bool good;
+		const char *says;
+	} rows[] = {{"no id", "tls.kill", false, "error: 400"},
+			{"id 0", "tls.kill 0", true, "TLS connection id not found"},
+			{"unknown id", "tls.kill 123456", true,
+					"TLS connection id not found"}};
+	struct host_config cfg = {0};
+	struct host_kam kam;
+	struct peer peers[2];
+	size_t i;
+
+	if(!started(&kam, &cfg))
+		return;
+	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		HOLDS(answers(&kam, rows[i].cmd, rows[i].good, rows[i].says),
+				rows[i].reason);
+	HOLDS(open_peers(&kam, peers, 2) == 2, "two connections");
+	HOLDS(kill_peer(&kam, &peers[0]), "one is killed");
+	HOLDS(peer_await_end(&peers[0], 5000) != PEER_TIMEOUT, "and ends");
+	HOLDS(peer_options(&peers[1], 2, 0, NULL), "the other one goes on");
+	HOLDS(answers(&kam, "cfg.set_now_int tls send_close_notify 1", true, ""),
+			"send_close_notify can be set");
+	HOLDS(kill_peer(&kam, &peers[1]), "the other is killed");
+	HOLDS(peer_await_end(&peers[1], 5000) == PEER_NOTIFY,
+			"the setting holds at once: a close_notify comes first");
+	close_peers(peers, 2);
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 0, 5000),
+			"no connection is left");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+static void test_settings(void)
+{
+	static const struct
+	{
+		const char *reason;
+		const char *cmd;
+		bool good;
+		const char *says;
+	} rows[] = {{"above its range", "cfg.set_now_int tls send_close_notify 2",
+						false, "error"},
+			{"below its range", "cfg.set_now_int tls ct_wq_blk_size 0", false,
+					"error"},
+			{"far above", "cfg.set_now_int tls con_ct_wq_max 4194305", false,
+					"error"},
+			{"read only", "cfg.set_now_int tls verify_depth 3", false, "error"},
+			{"a text, read only",
+					"cfg.set_now_string tls certificate /etc/passwd", false,
+					"error"},
+			{"passwords do not show", "cfg.get tls private_key_password", true,
+					"***"},
+			{"writable", "cfg.set_now_int tls connection_timeout 77", true, ""},
+			{"seen in the options", "tls.options", true,
+					"connection_timeout: 77\n"},
+			{"in KB", "cfg.set_now_int tls low_mem_threshold1 512", true, ""},
+			{"still in KB", "tls.options", true, "low_mem_threshold1: 512\n"},
+			{"a path", "cfg.set_now_string tls config other.cfg", true, ""},
+			{"the path rule", "tls.options", true, "/other.cfg\n"},
+			{"help", "cfg.help tls send_close_notify", true, "close alert"},
+			{"statistics", "stats.get_statistics tls:", true,
+					"tls:opened_connections = 0"}};
+	struct host_config cfg = {0};
+	struct host_kam kam;
+	size_t i;
+
+	cfg.params = "modparam(\"tls\", \"certificate\", \"@CERTS@/ecdsa.pem\")\n"
+				 "modparam(\"tls\", \"private_key\", \"@CERTS@/ecdsa.key\")\n"
+				 "modparam(\"tls\", \"private_key_password\", \"geheim\")\n";
+	if(!started(&kam, &cfg))
+		return;
+	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		HOLDS(answers(&kam, rows[i].cmd, rows[i].good, rows[i].says),
+				rows[i].reason);
+		HOLDS(strstr(answer, "geheim") == NULL, "no password in a reply");
+	}
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+static const struct suite_test tests[] = {{"list", test_list},
+		{"list under load", test_list_under_load}, {"reload", test_reload},
+		{"reload without a file", test_reload_without_file},
+		{"kill", test_kill}, {"settings", test_settings}, {NULL, NULL}};
+
+const struct suite suite_rpc = {"rpc", NULL, NULL, tests};
