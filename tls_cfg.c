@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tls_host.h"
 #include "tls_port.h"
@@ -334,6 +335,13 @@ struct tls_ct_wrq_limits tls_cfg_queue_limits(void)
 			.blk_size = (size_t)now->ct_wq_blk_size};
 
 	return limits;
+}
+
+bool tls_cfg_own_records(void)
+{
+	const char *layer = tls_cfg_settings()->record_layer;
+
+	return layer == NULL || strcasecmp(layer, "openssl") != 0;
 }
 
 unsigned int tls_cfg_connection_ticks(void)

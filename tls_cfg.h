@@ -46,6 +46,9 @@ const char *tls_cfg_base_dir(void);
 /* Limits of the clear-text queues now in force. */
 struct tls_ct_wrq_limits tls_cfg_queue_limits(void);
 
+/* True when established connections leave OpenSSL (record_layer). */
+bool tls_cfg_own_records(void);
+
 /* connection_timeout in the host's ticks; the longest when it is negative. */
 unsigned int tls_cfg_connection_ticks(void);
 

@@ -14,11 +14,12 @@
 #include "tls_ctx.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
+#include "tls_post.h"
 
 #define CONN_MAGIC 0x74636e30U /* "tcn0" */
 
-/* Clear text given to SSL_write at a time: one full record (RFC 8446 s5.1). */
-#define RECORD_MAX 16384
+/* A window smaller than this gets its record through the queue. */
+#define PIECE_LEAST 64
 
 /* Largest stash. The caller reads the socket only when nothing is pending, so
  * one of its buffers is the ordinary size; more is a defect of the caller. */
@@ -36,20 +37,32 @@ struct tls_conn
 	bool renegotiable;		/* the settings allow a second handshake */
 	bool renegotiated;		/* a second handshake has begun */
 	bool close_notify_sent; /* ours; the peer's is the state CLOSED */
-	SSL *ssl;				/* owned */
+	/* owned; NULL once the own record layer has taken over */
+	SSL *ssl;
 	struct tls_bio bio;
 	struct tls_ctx *ctx; /* borrowed from the profile's generation */
 	struct tls_ct_wrq wrq;
-	unsigned char *stash; /* owned: ciphertext that OpenSSL has not taken */
+	size_t max_fragment;
+	unsigned char *stash; /* owned: ciphertext that nobody has taken yet */
 	size_t stash_pos;
 	size_t stash_len;
+	/* input of the step that runs, in the stash or in the caller's window */
+	const unsigned char *in;
+	size_t n_in;
 	struct tls_info info;
+	/* owned; what the own record layer needs of a running handshake, NULL
+	 * when the connection stays on OpenSSL and after the handshake */
+	struct tls_record_keys *keys;
+	struct tls_post post; /* in use when ssl is NULL */
+	struct sbufq kept;	  /* owned: clear text that waits for a window */
 };
 
 bool tls_conn_is_valid(const struct tls_conn *conn)
 {
-	return conn->magic == CONN_MAGIC && conn->ssl != NULL && conn->ctx != NULL
-		   && tls_bio_is_valid(&conn->bio) && conn->stash_pos <= conn->stash_len
+	return conn->magic == CONN_MAGIC && conn->ctx != NULL
+		   && (conn->ssl != NULL || conn->state >= TLS_CONN_ESTABLISHED)
+		   && sbufq_is_valid(&conn->kept) && tls_bio_is_valid(&conn->bio)
+		   && conn->stash_pos <= conn->stash_len
 		   && (conn->stash != NULL || conn->stash_len == 0)
 		   && conn->state <= TLS_CONN_FAILED && conn->want <= TLS_CONN_WANT_APP;
 }
@@ -68,6 +81,24 @@ static void info_cb(const SSL *ssl, int where, int ret)
 	if((where & SSL_CB_HANDSHAKE_START) != 0
 			&& conn->state == TLS_CONN_ESTABLISHED)
 		conn->renegotiated = true;
+}
+
+/* The own record layer takes over after the handshake, unless there may be a
+ * second one. */
+static enum tls_rc setup_records(struct tls_conn *conn,
+		const struct tls_conn_args *args, struct tls_err *err)
+{
+	conn->max_fragment =
+			args->max_fragment > 0 && args->max_fragment <= TLS_RECORD_PLAIN_MAX
+					? args->max_fragment
+					: TLS_RECORD_PLAIN_MAX;
+	if(!args->own_records || conn->renegotiable)
+		return TLS_RC_OK;
+	conn->keys = tls_port_alloc(sizeof(*conn->keys));
+	if(conn->keys == NULL
+			|| tls_record_watch(conn->ssl, conn->keys) != TLS_RC_OK)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
+	return TLS_RC_OK;
 }
 
 static enum tls_rc setup_role(struct tls_conn *conn,
@@ -104,6 +135,8 @@ enum tls_rc tls_conn_new(struct tls_conn **out,
 	conn->ctx = args->ctx;
 	conn->key_process = tls_port_process();
 	tls_ct_wrq_init(&conn->wrq);
+	sbufq_init(&conn->kept);
+	sbufq_init(&conn->post.out);
 	rc = tls_ctx_new_ssl(args->ctx, &conn->ssl, err);
 	if(rc != TLS_RC_OK)
 		goto out;
@@ -117,7 +150,9 @@ enum tls_rc tls_conn_new(struct tls_conn **out,
 	SSL_set_info_callback(conn->ssl, info_cb);
 	conn->renegotiable =
 			(SSL_get_options(conn->ssl) & SSL_OP_NO_RENEGOTIATION) == 0;
-	rc = setup_role(conn, args, err);
+	rc = setup_records(conn, args, err);
+	if(rc == TLS_RC_OK)
+		rc = setup_role(conn, args, err);
 	if(rc != TLS_RC_OK)
 		goto out;
 	*out = conn;
@@ -135,6 +170,29 @@ static void drop_stash(struct tls_conn *conn)
 	conn->stash_len = 0;
 }
 
+/* Gives the SSL object back. */
+static void drop_ssl(struct tls_conn *conn)
+{
+	if(conn->ssl == NULL)
+		return;
+	/* A connection that ends without close_notify is ordinary in SIP; OpenSSL
+	 * would throw its session out of the cache for it. */
+	if(conn->state == TLS_CONN_ESTABLISHED || conn->state == TLS_CONN_CLOSED)
+		SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_set_app_data(conn->ssl, NULL);
+	tls_ossl_begin();
+	SSL_free(conn->ssl);
+	conn->ssl = NULL;
+}
+
+static void drop_keys(struct tls_conn *conn)
+{
+	if(conn->keys != NULL)
+		tls_record_keys_clear(conn->keys);
+	tls_port_free(conn->keys);
+	conn->keys = NULL;
+}
+
 void tls_conn_free(struct tls_conn **conn)
 {
 	struct tls_conn *c = *conn;
@@ -142,15 +200,10 @@ void tls_conn_free(struct tls_conn **conn)
 	*conn = NULL;
 	if(c == NULL || c->magic != CONN_MAGIC)
 		return;
-	if(c->ssl != NULL) {
-		/* A connection that ends without close_notify is ordinary in SIP;
-		 * OpenSSL would throw its session out of the cache for it. */
-		if(c->state == TLS_CONN_ESTABLISHED || c->state == TLS_CONN_CLOSED)
-			SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-		SSL_set_app_data(c->ssl, NULL);
-		tls_ossl_begin();
-		SSL_free(c->ssl);
-	}
+	drop_ssl(c); /* before the keys, into which it reports */
+	drop_keys(c);
+	tls_post_clear(&c->post);
+	sbufq_clear(&c->kept);
 	tls_ct_wrq_clear(&c->wrq);
 	tls_info_clear(&c->info);
 	drop_stash(c);
@@ -158,7 +211,7 @@ void tls_conn_free(struct tls_conn **conn)
 	tls_port_free(c);
 }
 
-/* ---- windows ---- */
+/* ---- input of a step ---- */
 
 /* Appends the input of this step to a stash that is not empty. */
 static enum tls_rc grow_stash(struct tls_conn *conn, const unsigned char *in,
@@ -169,8 +222,7 @@ static enum tls_rc grow_stash(struct tls_conn *conn, const unsigned char *in,
 
 	if(n > STASH_MAX - left)
 		return tls_err_set(err, TLS_RC_BUG,
-				"more than %zu bytes were read "
-				"while others were pending",
+				"more than %zu bytes were read while others were pending",
 				STASH_MAX);
 	memmove(conn->stash, conn->stash + conn->stash_pos, left);
 	conn->stash_pos = 0;
@@ -184,50 +236,77 @@ static enum tls_rc grow_stash(struct tls_conn *conn, const unsigned char *in,
 	return TLS_RC_OK;
 }
 
-/* Lends OpenSSL the windows of a step: pending bytes first. */
-static enum tls_rc lend(
-		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
+/* Sets the input of a step: pending bytes first. */
+static enum tls_rc begin_input(struct tls_conn *conn,
+		const struct tls_conn_io *io, struct tls_err *err)
 {
-	enum tls_rc rc = TLS_RC_OK;
+	enum tls_rc rc;
 
-	if(conn->stash_len > conn->stash_pos && io->n_in > 0)
+	if(conn->stash == NULL) {
+		conn->in = io->in;
+		conn->n_in = io->n_in;
+		return TLS_RC_OK;
+	}
+	if(io->n_in > 0) {
 		rc = grow_stash(conn, io->in, io->n_in, err);
-	if(rc != TLS_RC_OK)
-		return rc;
-	if(conn->stash_len > conn->stash_pos)
-		tls_bio_lend(&conn->bio, conn->stash + conn->stash_pos,
-				conn->stash_len - conn->stash_pos, io->out, io->out_size);
-	else
-		tls_bio_lend(&conn->bio, io->in, io->n_in, io->out, io->out_size);
+		if(rc != TLS_RC_OK)
+			return rc;
+	}
+	conn->in = conn->stash + conn->stash_pos;
+	conn->n_in = conn->stash_len - conn->stash_pos;
 	return TLS_RC_OK;
 }
 
-/* Takes the windows back; what OpenSSL left of the input goes to the stash. */
-static enum tls_rc unlend(
-		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
+/* Keeps what the step left of its input. */
+static enum tls_rc end_input(struct tls_conn *conn, struct tls_err *err)
 {
-	size_t used = conn->bio.rd_used;
-	size_t unread = tls_bio_unread(&conn->bio);
+	const unsigned char *in = conn->in;
+	size_t n = conn->n_in;
 
-	io->n_out = conn->bio.wr_used;
-	tls_bio_unlend(&conn->bio);
-	if(conn->stash_len > conn->stash_pos) {
-		conn->stash_pos += used;
-		if(conn->stash_pos == conn->stash_len)
+	conn->in = NULL;
+	conn->n_in = 0;
+	if(conn->stash != NULL) {
+		conn->stash_pos = conn->stash_len - n;
+		if(n == 0)
 			drop_stash(conn);
 		return TLS_RC_OK;
 	}
-	if(unread == 0)
+	if(n == 0)
 		return TLS_RC_OK;
-	conn->stash = tls_port_alloc(unread);
+	conn->stash = tls_port_alloc(n);
 	if(conn->stash == NULL)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
-	memcpy(conn->stash, io->in + used, unread);
-	conn->stash_len = unread;
+	memcpy(conn->stash, in, n);
+	conn->stash_len = n;
 	return TLS_RC_OK;
 }
 
-/* ---- steps ---- */
+/* Takes N bytes off the input. */
+static void used_input(struct tls_conn *conn, size_t n)
+{
+	conn->in += n;
+	conn->n_in -= n;
+}
+
+/* ---- OpenSSL's turn ---- */
+
+/* Lends OpenSSL N bytes of the input and what is left of the write window. */
+static void lend(struct tls_conn *conn, struct tls_conn_io *io, size_t n)
+{
+	tls_bio_lend(&conn->bio, conn->in, n, io->out + io->n_out,
+			io->out_size - io->n_out);
+}
+
+static void take_back(struct tls_conn *conn, struct tls_conn_io *io)
+{
+	if(conn->keys != NULL)
+		tls_record_watch_output(
+				conn->keys, io->out + io->n_out, conn->bio.wr_used);
+	io->n_out += conn->bio.wr_used;
+	if(conn->bio.rd_used > 0)
+		used_input(conn, conn->bio.rd_used);
+	tls_bio_unlend(&conn->bio);
+}
 
 /* A handshake that moved here from another process must go on with a key
  * object of this one (hazard 4). */
@@ -236,7 +315,7 @@ static enum tls_rc take_key(struct tls_conn *conn, struct tls_err *err)
 	unsigned int self = tls_port_process();
 	enum tls_rc rc;
 
-	if(conn->key_process == self)
+	if(conn->key_process == self || conn->ssl == NULL)
 		return TLS_RC_OK;
 	if(conn->state > TLS_CONN_HANDSHAKE && !conn->renegotiable)
 		return TLS_RC_OK; /* no signature will be asked for any more */
@@ -267,70 +346,119 @@ static enum tls_rc outcome(struct tls_conn *conn, int ret, struct tls_err *err)
 }
 
 /* Says which certificate check failed, when one did: OpenSSL's own text only
- * tells that one did. */
+ * tells that one did. A client that does not verify has a verdict too, which
+ * is then not why the handshake failed; nor is one that optional_no_ca let
+ * pass. */
 static void add_verify_reason(struct tls_conn *conn, struct tls_err *err)
 {
 	long result = SSL_get_verify_result(conn->ssl);
 
-	if(conn->state == TLS_CONN_HANDSHAKE && result != X509_V_OK)
+	if((SSL_get_verify_mode(conn->ssl) & SSL_VERIFY_PEER) == 0
+			|| SSL_get_verify_callback(conn->ssl) != NULL)
+		return;
+	if(result != X509_V_OK)
 		tls_err_prefix(err, "certificate of the peer refused (%s): ",
 				X509_verify_cert_error_string(result));
 }
 
-/* Drives the first handshake. OK when it is complete, AGAIN otherwise. */
-static enum tls_rc handshake(struct tls_conn *conn, struct tls_err *err)
+/* One call of the first handshake. OK when it is complete. */
+static enum tls_rc shake_once(struct tls_conn *conn, struct tls_err *err)
+{
+	enum tls_rc rc;
+
+	tls_ossl_begin();
+	rc = outcome(conn, SSL_do_handshake(conn->ssl), err);
+	if(rc == TLS_RC_CLOSED)
+		return tls_err_set(err, TLS_RC_PEER,
+				"the peer closed the connection during the handshake");
+	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN)
+		add_verify_reason(conn, err);
+	return rc;
+}
+
+/* Bytes of the input to lend for the handshake. When the own record layer is
+ * to take over, OpenSSL gets one whole record at a time, so that nothing of
+ * what follows the handshake is left inside it. What does not look like a
+ * record goes to OpenSSL as it is, which knows the right alert. */
+static size_t handshake_bytes(const struct tls_conn *conn)
+{
+	size_t n;
+
+	if(conn->keys == NULL)
+		return conn->n_in;
+	n = tls_record_length(conn->in, conn->n_in);
+	return n == SIZE_MAX ? conn->n_in : n;
+}
+
+/* The handshake is complete and all of its output has been seen: from here on
+ * the connection is plain data, where the suite allows it. */
+static enum tls_rc change_layer(struct tls_conn *conn, struct tls_err *err)
+{
+	enum tls_rc rc = TLS_RC_OK;
+
+	if(conn->keys == NULL)
+		return TLS_RC_OK;
+	if(tls_record_suits(conn->ssl) && !SSL_has_pending(conn->ssl)) {
+		rc = tls_post_setup(
+				&conn->post, conn->ssl, conn->keys, conn->role, err);
+		if(rc == TLS_RC_OK)
+			drop_ssl(conn);
+	}
+	if(conn->ssl != NULL) {
+		/* stays on OpenSSL; it must not report into freed memory */
+		tls_record_unwatch(conn->ssl);
+	}
+	drop_keys(conn);
+	return rc;
+}
+
+/* Drives the first handshake as far as input and window allow. OK when it is
+ * complete. */
+static enum tls_rc handshake(
+		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
 {
 	enum tls_rc rc;
 
 	if(conn->state > TLS_CONN_HANDSHAKE)
 		return TLS_RC_OK;
 	conn->state = TLS_CONN_HANDSHAKE;
-	tls_ossl_begin();
-	rc = outcome(conn, SSL_do_handshake(conn->ssl), err);
-	if(rc == TLS_RC_CLOSED)
-		return tls_err_set(err, TLS_RC_PEER,
-				"the peer closed the connection during the handshake");
-	if(rc != TLS_RC_OK) {
-		if(rc != TLS_RC_AGAIN)
-			add_verify_reason(conn, err);
+	do {
+		lend(conn, io, handshake_bytes(conn));
+		rc = shake_once(conn, err);
+		take_back(conn, io);
+	} while(rc == TLS_RC_AGAIN && conn->want == TLS_CONN_WANT_READ
+			&& handshake_bytes(conn) > 0);
+	if(rc != TLS_RC_OK)
 		return rc;
-	}
 	if(tls_info_fill(&conn->info, conn->ssl) != TLS_RC_OK)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	conn->state = TLS_CONN_ESTABLISHED;
-	return TLS_RC_OK;
+	return change_layer(conn, err);
 }
 
 struct seal_arg
 {
 	struct tls_conn *conn;
+	struct tls_conn_io *io;
 	struct tls_err *err;
 };
 
-/* Encrypts some of N bytes. OK with *N_TAKEN > 0, or AGAIN. */
-static enum tls_rc seal_cb(
-		void *arg, const unsigned char *data, size_t n, size_t *n_taken)
+/* Encrypts some of N bytes with OpenSSL. OK with *N_TAKEN > 0, or AGAIN. */
+static enum tls_rc ossl_seal(struct seal_arg *seal, const unsigned char *data,
+		size_t n, size_t *n_taken)
 {
-	struct seal_arg *seal = arg;
-	int want = n > RECORD_MAX ? RECORD_MAX : (int)n;
+	int ask = n > TLS_RECORD_PLAIN_MAX ? TLS_RECORD_PLAIN_MAX : (int)n;
 	int ret;
 	enum tls_rc rc;
 
-	*n_taken = 0;
+	lend(seal->conn, seal->io, 0);
 	tls_ossl_begin();
-	ret = SSL_write(seal->conn->ssl, data, want);
+	ret = SSL_write(seal->conn->ssl, data, ask);
 	rc = outcome(seal->conn, ret, seal->err);
+	take_back(seal->conn, seal->io);
 	if(rc == TLS_RC_OK)
 		*n_taken = (size_t)ret;
 	return rc;
-}
-
-/* Encrypts what is queued, in order. OK when the queue is empty. */
-static enum tls_rc flush(struct tls_conn *conn, struct tls_err *err)
-{
-	struct seal_arg arg = {conn, err};
-
-	return tls_ct_wrq_flush(&conn->wrq, seal_cb, &arg);
 }
 
 /* A second handshake began: an attack on our CPU, or allowed. */
@@ -351,25 +479,27 @@ static enum tls_rc check_renegotiation(
 	return TLS_RC_OK;
 }
 
-/* Decrypts into what is left of the clear window. */
-static enum tls_rc unseal(
+/* Decrypts with OpenSSL into what is left of the clear window. */
+static enum tls_rc ossl_unseal(
 		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
 {
 	while(io->n_clear < io->clear_size) {
 		size_t room = io->clear_size - io->n_clear;
 		int ret;
 		enum tls_rc rc;
+		enum tls_rc again;
 
+		lend(conn, io, conn->n_in);
 		tls_ossl_begin();
 		ret = SSL_read(conn->ssl, io->clear + io->n_clear,
 				room > INT_MAX ? INT_MAX : (int)room);
 		rc = outcome(conn, ret, err);
+		take_back(conn, io);
 		if(rc == TLS_RC_OK)
 			io->n_clear += (size_t)ret;
-		if(check_renegotiation(conn, err) != TLS_RC_OK)
-			return TLS_RC_PEER;
-		if(rc == TLS_RC_AGAIN && conn->want == TLS_CONN_WANT_READ)
-			return TLS_RC_OK;
+		again = check_renegotiation(conn, err);
+		if(again != TLS_RC_OK)
+			return again;
 		if(rc != TLS_RC_OK)
 			return rc;
 	}
@@ -378,23 +508,201 @@ static enum tls_rc unseal(
 	return TLS_RC_OK;
 }
 
+/* ---- the own record layer's turn ---- */
+
+/* Moves queued records to the write window. OK when none is left. */
+static enum tls_rc drain(struct tls_conn *conn, struct tls_conn_io *io)
+{
+	const unsigned char *buf;
+	size_t n;
+
+	while((n = sbufq_peek(&conn->post.out, &buf)) > 0) {
+		size_t room = io->out_size - io->n_out;
+
+		if(room == 0) {
+			conn->want = TLS_CONN_WANT_WRITE;
+			return TLS_RC_AGAIN;
+		}
+		if(n > room)
+			n = room;
+		memcpy(io->out + io->n_out, buf, n);
+		io->n_out += n;
+		sbufq_drop(&conn->post.out, n);
+	}
+	return TLS_RC_OK;
+}
+
+/* A record for a window that is too small for any: through the queue. */
+static enum tls_rc seal_queued(struct seal_arg *seal, const unsigned char *data,
+		size_t n, size_t *n_taken)
+{
+	unsigned char sealed[PIECE_LEAST + TLS_RECORD_OVERHEAD_MAX];
+	size_t piece = n < PIECE_LEAST ? n : PIECE_LEAST;
+	size_t n_sealed;
+	struct tls_post *post = &seal->conn->post;
+	enum tls_rc rc = tls_record_seal(&post->record, TLS_RECORD_APPLICATION,
+			data, piece, sealed, &n_sealed, seal->err);
+
+	if(rc != TLS_RC_OK)
+		return rc;
+	if(sbufq_add(&post->out, sealed, n_sealed, n_sealed) != TLS_RC_OK)
+		return tls_err_set(seal->err, TLS_RC_NOMEM, "out of shared memory");
+	*n_taken = piece;
+	return TLS_RC_OK;
+}
+
+/* Encrypts some of N bytes. OK with *N_TAKEN > 0, or AGAIN. */
+static enum tls_rc own_seal(struct seal_arg *seal, const unsigned char *data,
+		size_t n, size_t *n_taken)
+{
+	struct tls_conn *conn = seal->conn;
+	struct tls_conn_io *io = seal->io;
+	size_t piece = n < conn->max_fragment ? n : conn->max_fragment;
+	size_t room;
+	size_t n_sealed;
+	enum tls_rc rc = tls_post_refresh(&conn->post, seal->err);
+
+	if(rc == TLS_RC_OK)
+		rc = drain(conn, io);
+	if(rc != TLS_RC_OK)
+		return rc;
+	room = io->out_size - io->n_out;
+	if(room < piece + TLS_RECORD_OVERHEAD_MAX) {
+		if(io->n_out > 0) {
+			conn->want = TLS_CONN_WANT_WRITE;
+			return TLS_RC_AGAIN;
+		}
+		if(room < PIECE_LEAST + TLS_RECORD_OVERHEAD_MAX)
+			return seal_queued(seal, data, n, n_taken);
+		piece = room - TLS_RECORD_OVERHEAD_MAX;
+	}
+	rc = tls_record_seal(&conn->post.record, TLS_RECORD_APPLICATION, data,
+			piece, io->out + io->n_out, &n_sealed, seal->err);
+	if(rc != TLS_RC_OK)
+		return rc;
+	io->n_out += n_sealed;
+	*n_taken = piece;
+	return TLS_RC_OK;
+}
+
+/* Delivers clear text of a record that did not fit into the last window. */
+static void deliver_kept(struct tls_conn *conn, struct tls_conn_io *io)
+{
+	const unsigned char *buf;
+	size_t n;
+
+	while((n = sbufq_peek(&conn->kept, &buf)) > 0
+			&& io->n_clear < io->clear_size) {
+		if(n > io->clear_size - io->n_clear)
+			n = io->clear_size - io->n_clear;
+		memcpy(io->clear + io->n_clear, buf, n);
+		io->n_clear += n;
+		sbufq_drop(&conn->kept, n);
+	}
+}
+
+/* Opens the record of N bytes at the input into the clear window; what does
+ * not fit is kept. */
+static enum tls_rc open_record(struct tls_conn *conn, struct tls_conn_io *io,
+		size_t n, struct tls_err *err)
+{
+	static unsigned char scratch[TLS_RECORD_WIRE_MAX]; /* of this process */
+	size_t room = io->clear_size - io->n_clear;
+	size_t n_clear;
+	size_t fits;
+	enum tls_rc rc;
+
+	if(room >= n) {
+		rc = tls_post_receive(&conn->post, conn->in, n, io->clear + io->n_clear,
+				&n_clear, err);
+		io->n_clear += n_clear;
+		used_input(conn, n);
+		return rc;
+	}
+	rc = tls_post_receive(&conn->post, conn->in, n, scratch, &n_clear, err);
+	used_input(conn, n);
+	fits = n_clear < room ? n_clear : room;
+	memcpy(io->clear + io->n_clear, scratch, fits);
+	io->n_clear += fits;
+	if(rc == TLS_RC_OK && n_clear > fits
+			&& sbufq_add(&conn->kept, scratch + fits, n_clear - fits,
+					   n_clear - fits)
+					   != TLS_RC_OK)
+		rc = tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+	OPENSSL_cleanse(scratch, n_clear);
+	return rc;
+}
+
+/* Opens records until the input or a window is used up. */
+static enum tls_rc own_unseal(
+		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
+{
+	enum tls_rc rc = TLS_RC_OK;
+
+	deliver_kept(conn, io);
+	while(rc == TLS_RC_OK) {
+		size_t n = tls_record_length(conn->in, conn->n_in);
+
+		if(n == 0 && sbufq_is_empty(&conn->kept)) {
+			conn->want = TLS_CONN_WANT_READ;
+			return TLS_RC_AGAIN;
+		}
+		if(io->n_clear == io->clear_size) {
+			conn->unread = true;
+			conn->want = TLS_CONN_WANT_APP;
+			return TLS_RC_OK;
+		}
+		rc = n == SIZE_MAX ? tls_post_malformed(&conn->post, conn->in, err)
+						   : open_record(conn, io, n, err);
+		if(drain(conn, io) == TLS_RC_AGAIN && rc == TLS_RC_OK)
+			rc = TLS_RC_AGAIN;
+	}
+	return rc;
+}
+
+/* ---- steps ---- */
+
+static enum tls_rc seal_cb(
+		void *arg, const unsigned char *data, size_t n, size_t *n_taken)
+{
+	struct seal_arg *seal = arg;
+
+	*n_taken = 0;
+	return seal->conn->ssl != NULL ? ossl_seal(seal, data, n, n_taken)
+								   : own_seal(seal, data, n, n_taken);
+}
+
+/* Encrypts what is queued, in order. OK when the queues are empty. */
+static enum tls_rc flush(
+		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
+{
+	struct seal_arg arg = {conn, io, err};
+	enum tls_rc rc = drain(conn, io);
+
+	return rc == TLS_RC_OK ? tls_ct_wrq_flush(&conn->wrq, seal_cb, &arg) : rc;
+}
+
+/* True when RC only says that the peer has to send first. */
+static bool waits_for_peer(const struct tls_conn *conn, enum tls_rc rc)
+{
+	return rc == TLS_RC_AGAIN && conn->want == TLS_CONN_WANT_READ;
+}
+
 static enum tls_rc read_step(
 		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
 {
 	enum tls_rc rc = take_key(conn, err);
 
 	if(rc == TLS_RC_OK)
-		rc = handshake(conn, err);
+		rc = handshake(conn, io, err);
 	if(rc == TLS_RC_OK)
-		rc = flush(conn, err);
-	if(rc == TLS_RC_AGAIN && conn->want == TLS_CONN_WANT_READ
-			&& conn->state == TLS_CONN_ESTABLISHED)
+		rc = flush(conn, io, err);
+	if(waits_for_peer(conn, rc) && conn->state == TLS_CONN_ESTABLISHED)
 		rc = TLS_RC_OK; /* a queue that waits for a read: so read */
 	if(rc == TLS_RC_OK)
-		rc = unseal(conn, io, err);
-	if(rc == TLS_RC_AGAIN && conn->want == TLS_CONN_WANT_READ)
-		rc = TLS_RC_OK;
-	return rc;
+		rc = conn->ssl != NULL ? ossl_unseal(conn, io, err)
+							   : own_unseal(conn, io, err);
+	return waits_for_peer(conn, rc) ? TLS_RC_OK : rc;
 }
 
 /* Brings the state in line with the result of a step. */
@@ -415,9 +723,11 @@ static enum tls_rc settle(struct tls_conn *conn, enum tls_rc rc)
 		case TLS_RC_IO:
 		case TLS_RC_BUG:
 			conn->state = TLS_CONN_FAILED;
-			tls_ct_wrq_clear(&conn->wrq); /* nobody can send it any more */
 			break;
 	}
+	/* Nobody can read or send it any more. */
+	tls_ct_wrq_clear(&conn->wrq);
+	sbufq_clear(&conn->kept);
 	conn->unread = false;
 	conn->want = TLS_CONN_WANT_NONE;
 	drop_stash(conn);
@@ -437,29 +747,26 @@ enum tls_rc tls_conn_read(
 	if(conn->state == TLS_CONN_FAILED)
 		return tls_err_set(err, TLS_RC_PEER, "the connection has failed");
 	conn->unread = false;
-	rc = lend(conn, io, err);
+	rc = begin_input(conn, io, err);
 	if(rc != TLS_RC_OK)
 		return settle(conn, rc);
 	rc = read_step(conn, io, err);
 	if(rc == TLS_RC_OK || rc == TLS_RC_AGAIN) {
-		kept = unlend(conn, io, err);
+		kept = end_input(conn, err);
 		rc = kept == TLS_RC_OK ? rc : kept;
-	} else {
-		io->n_out = conn->bio.wr_used;
-		tls_bio_unlend(&conn->bio);
 	}
+	conn->in = NULL;
+	conn->n_in = 0;
 	return settle(conn, rc);
 }
 
 /* Encrypts N bytes until they are used up or the window is full. */
-static enum tls_rc seal_all(struct tls_conn *conn, const unsigned char *data,
-		size_t n, size_t *n_taken, struct tls_err *err)
+static enum tls_rc seal_all(struct seal_arg *seal, const unsigned char *data,
+		size_t n, size_t *n_taken)
 {
-	struct seal_arg arg = {conn, err};
-
 	while(*n_taken < n) {
 		size_t taken;
-		enum tls_rc rc = seal_cb(&arg, data + *n_taken, n - *n_taken, &taken);
+		enum tls_rc rc = seal_cb(seal, data + *n_taken, n - *n_taken, &taken);
 
 		if(rc != TLS_RC_OK)
 			return rc;
@@ -468,34 +775,45 @@ static enum tls_rc seal_all(struct tls_conn *conn, const unsigned char *data,
 	return TLS_RC_OK;
 }
 
-static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
-		size_t n, size_t *n_taken, const struct tls_ct_wrq_limits *limits,
-		struct tls_err *err)
+/* Queues what OpenSSL does not take before it has read. */
+static enum tls_rc enqueue(struct tls_conn *conn, const unsigned char *data,
+		size_t n, const struct tls_ct_wrq_limits *limits, struct tls_err *err)
 {
+	enum tls_rc rc = tls_ct_wrq_add(&conn->wrq, data, n, limits);
+
+	if(rc == TLS_RC_OK)
+		return rc;
+	/* A full queue costs this message, not the connection. */
+	return tls_err_set(err, TLS_RC_LIMIT,
+			rc == TLS_RC_LIMIT ? "too much clear text waits for the handshake "
+								 "(con_ct_wq_max, ct_wq_max)"
+							   : "out of shared memory for waiting clear text");
+}
+
+static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
+		size_t n, size_t *n_taken, struct tls_conn_io *io,
+		const struct tls_ct_wrq_limits *limits, struct tls_err *err)
+{
+	struct seal_arg arg = {conn, io, err};
 	enum tls_rc rc = take_key(conn, err);
 
 	if(rc == TLS_RC_OK)
-		rc = handshake(conn, err);
+		rc = handshake(conn, io, err);
 	if(rc == TLS_RC_OK)
-		rc = flush(conn, err);
+		rc = flush(conn, io, err);
 	if(rc == TLS_RC_OK)
-		rc = seal_all(conn, data, n, n_taken, err);
-	if(rc != TLS_RC_AGAIN || conn->want != TLS_CONN_WANT_READ)
+		rc = seal_all(&arg, data, n, n_taken);
+	if(rc == TLS_RC_OK)
+		rc = drain(conn, io);
+	if(!waits_for_peer(conn, rc))
 		return rc;
-	if(*n_taken == n)
-		return TLS_RC_OK;
-	/* OpenSSL must read first: the clear text has to wait its turn. */
-	rc = tls_ct_wrq_add(&conn->wrq, data + *n_taken, n - *n_taken, limits);
-	if(rc == TLS_RC_OK)
-		*n_taken = n;
-	else
-		tls_err_set(err, rc,
-				rc == TLS_RC_LIMIT
-						? "too much clear text waits for the handshake "
-						  "(con_ct_wq_max, ct_wq_max)"
-						: "out of shared memory for waiting clear text");
-	/* A full queue costs this message, not the connection. */
-	return rc == TLS_RC_NOMEM ? TLS_RC_LIMIT : rc;
+	rc = TLS_RC_OK;
+	if(*n_taken < n) {
+		rc = enqueue(conn, data + *n_taken, n - *n_taken, limits, err);
+		if(rc == TLS_RC_OK)
+			*n_taken = n;
+	}
+	return rc;
 }
 
 enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
@@ -512,10 +830,7 @@ enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 		return TLS_RC_CLOSED;
 	if(conn->state == TLS_CONN_FAILED)
 		return tls_err_set(err, TLS_RC_PEER, "the connection has failed");
-	tls_bio_lend(&conn->bio, NULL, 0, io->out, io->out_size);
-	rc = write_step(conn, data, n, n_taken, limits, err);
-	io->n_out = conn->bio.wr_used;
-	tls_bio_unlend(&conn->bio);
+	rc = write_step(conn, data, n, n_taken, io, limits, err);
 	if(conn->unread)
 		conn->want = read_want; /* still true after writing */
 	return settle(conn, rc);
@@ -528,13 +843,17 @@ void tls_conn_shutdown(struct tls_conn *conn, struct tls_conn_io *io)
 			|| (conn->state != TLS_CONN_ESTABLISHED
 					&& conn->state != TLS_CONN_CLOSED))
 		return;
-	tls_bio_lend(&conn->bio, NULL, 0, io->out, io->out_size);
-	tls_ossl_begin();
-	(void)SSL_shutdown(conn->ssl); /* best effort: the socket closes anyway */
-	ERR_clear_error();
-	io->n_out = conn->bio.wr_used;
-	tls_bio_unlend(&conn->bio);
 	conn->close_notify_sent = true;
+	if(conn->ssl == NULL) {
+		tls_post_close(&conn->post);
+		(void)drain(conn, io); /* best effort: the socket closes anyway */
+		return;
+	}
+	lend(conn, io, 0);
+	tls_ossl_begin();
+	(void)SSL_shutdown(conn->ssl);
+	ERR_clear_error();
+	take_back(conn, io);
 }
 
 enum tls_rc tls_conn_eof(struct tls_conn *conn, struct tls_err *err)

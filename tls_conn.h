@@ -45,6 +45,11 @@ struct tls_conn_args
 	enum tls_role role;
 	struct tls_ctx *ctx;	 /* borrowed; must outlive the connection */
 	const char *server_name; /* SNI to send (client role), NULL for none */
+	/* go on without OpenSSL's record layer when the handshake is complete
+	 * and the suite allows it */
+	bool own_records;
+	/* clear text per record, 512 to 16384; 0 = 16384 */
+	size_t max_fragment;
 };
 
 /* Windows of one step. The caller sets the pointers and sizes; the step sets

@@ -570,24 +570,40 @@ void tls_params_settings_clear(struct tls_settings *settings)
 	memset(settings, 0, sizeof(*settings));
 }
 
-/* The words of the stock module. They choose nothing here: since OpenSSL 3
- * the library's own generator is fork-safe. A wrong word is still a typo. */
-static enum tls_rc check_rand_engine(const char *word, struct tls_err *err)
+/* One of the N WORDS, without case, or not set. */
+static enum tls_rc check_word(const char *name, const char *word,
+		const char *const *words, size_t n, const char *hint,
+		struct tls_err *err)
 {
-	static const char *const words[] = {
-			"krand", "fastrand", "cryptorand", "kxlibssl"};
 	size_t i;
 
 	if(!word || !*word)
 		return TLS_RC_OK;
-	for(i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+	for(i = 0; i < n; i++) {
 		if(!strcasecmp(word, words[i]))
 			return TLS_RC_OK;
 	}
 	return tls_err_set(err, TLS_RC_CONFIG,
-			"parameter rand_engine = \"%s\" is unknown (use krand, fastrand, "
-			"cryptorand, kxlibssl or leave it out)",
-			word);
+			"parameter %s = \"%s\" is unknown (use %s)", name, word, hint);
+}
+
+static enum tls_rc check_words(
+		const struct tls_settings *settings, struct tls_err *err)
+{
+	/* The words of the stock module. They choose nothing here: since OpenSSL
+	 * 3 the library's own generator is fork-safe. A wrong word is still a
+	 * typo. */
+	static const char *const generators[] = {
+			"krand", "fastrand", "cryptorand", "kxlibssl"};
+	static const char *const layers[] = {"own", "openssl"};
+	enum tls_rc rc = check_word("rand_engine", settings->rand_engine,
+			generators, sizeof(generators) / sizeof(generators[0]),
+			"krand, fastrand, cryptorand, kxlibssl or leave it out", err);
+
+	if(rc == TLS_RC_OK)
+		rc = check_word("record_layer", settings->record_layer, layers,
+				sizeof(layers) / sizeof(layers[0]), "own or openssl", err);
+	return rc;
 }
 
 enum tls_rc tls_params_check_settings(
@@ -615,5 +631,5 @@ enum tls_rc tls_params_check_settings(
 		return tls_err_set(err, TLS_RC_CONFIG,
 				"parameter session_id = \"%s\" is longer than %d bytes",
 				settings->session_id, TLS_SESSION_ID_MAX);
-	return check_rand_engine(settings->rand_engine, err);
+	return check_words(settings, err);
 }

@@ -79,7 +79,11 @@ static enum tls_rc session_new(struct tls_session **out,
 		const struct tls_domain_query *query, struct tls_err *err)
 {
 	struct tls_session *session = tls_port_alloc(sizeof(*session));
-	struct tls_conn_args args = {query->role, NULL, query->name};
+	int fragment = tls_cfg_settings()->ssl_max_send_fragment;
+	struct tls_conn_args args = {.role = query->role,
+			.server_name = query->name,
+			.own_records = tls_cfg_own_records(),
+			.max_fragment = fragment > 0 ? (size_t)fragment : 0};
 	enum tls_rc rc;
 
 	*out = NULL;

@@ -8,6 +8,7 @@
 #include "tls_start.h"
 
 #include "tls_ossl.h"
+#include "tls_record.h"
 
 /* Flights of a handshake between two peers in one process: far more than any
  * version needs, so that a library that does not get on cannot hang us. */
@@ -130,6 +131,8 @@ enum tls_rc tls_start_library(struct tls_err *err)
 {
 	enum tls_rc rc = tls_ossl_init(err);
 
+	if(rc == TLS_RC_OK)
+		rc = tls_record_init(err);
 	return rc == TLS_RC_OK ? warm_up(err) : rc;
 }
 

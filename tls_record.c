@@ -1,0 +1,821 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Record protection from plain data; see tls_record.h. */
+
+#include "tls_record.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "tls_ossl.h"
+#include "tls_port.h"
+
+/* RFC 8446 s5.5: at most 2^24.5 full records under one AES-GCM key; CCM and
+ * ChaCha20 allow as many or more. Updates start well before. */
+#define RECORDS_UPDATE ((uint64_t)1 << 23)
+#define RECORDS_MAX ((uint64_t)23726566) /* 2^24.5 */
+
+/* Cached contexts of one process: for each cipher and direction this many
+ * connections keep their expanded key. */
+#define CACHE_SLOTS 32
+
+#define TAG_MAX 16
+#define EXPLICIT 8 /* RFC 5288 s3, RFC 6655 s3: explicit part of the nonce */
+
+enum suite_mode
+{
+	MODE_GCM = 0,
+	MODE_CCM,
+	MODE_CHACHA
+};
+
+struct suite
+{
+	const char *name; /* as EVP_CIPHER_fetch knows it */
+	int nid;
+	enum suite_mode mode;
+	size_t key;
+	size_t tag;
+};
+
+/* Index 0 means "none". */
+static const struct suite suites[] = {
+		{NULL, NID_undef, MODE_GCM, 0, 0},
+		{"AES-128-GCM", NID_aes_128_gcm, MODE_GCM, 16, 16},
+		{"AES-256-GCM", NID_aes_256_gcm, MODE_GCM, 32, 16},
+		{"ChaCha20-Poly1305", NID_chacha20_poly1305, MODE_CHACHA, 32, 16},
+		{"AES-128-CCM", NID_aes_128_ccm, MODE_CCM, 16, 16},
+		{"AES-256-CCM", NID_aes_256_ccm, MODE_CCM, 32, 16},
+		{"AES-128-CCM", NID_aes_128_ccm, MODE_CCM, 16, 8},
+		{"AES-256-CCM", NID_aes_256_ccm, MODE_CCM, 32, 8},
+};
+#define SUITES (sizeof(suites) / sizeof(suites[0]))
+
+/* Suites whose tag is 8 bytes: RFC 8446 B.4, RFC 6655 s4, RFC 7251 s2. */
+static const uint16_t short_tags[] = {0x1305, 0xC0A0, 0xC0A1, 0xC0A2, 0xC0A3,
+		0xC0A8, 0xC0A9, 0xC0AA, 0xC0AB, 0xC0AE, 0xC0AF};
+
+struct cached
+{
+	uint64_t id; /* 0 = free */
+	uint32_t epoch;
+	EVP_CIPHER_CTX *ctx; /* owned by this process, kept for reuse */
+};
+
+/* Made before the first fork, read-only afterwards. */
+static EVP_CIPHER *ciphers[SUITES];
+static EVP_KDF *hkdf;
+static EVP_KDF *tls12_prf;
+static _Atomic uint64_t *next_id; /* shared memory */
+static int keys_index = -1;		  /* ex_data of SSL: its tls_record_keys */
+
+static struct cached cache[SUITES][2][CACHE_SLOTS]; /* of this process */
+
+/* ---- life ---- */
+
+enum tls_rc tls_record_init(struct tls_err *err)
+{
+	size_t i;
+
+	tls_ossl_begin();
+	for(i = 1; i < SUITES; i++) {
+		/* A library without one of them (FIPS) simply has no such suite. */
+		if(ciphers[i] == NULL)
+			ciphers[i] = EVP_CIPHER_fetch(NULL, suites[i].name, NULL);
+		ERR_clear_error();
+	}
+	if(hkdf == NULL)
+		hkdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_HKDF, NULL);
+	if(tls12_prf == NULL)
+		tls12_prf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
+	if(keys_index < 0)
+		keys_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	if(hkdf == NULL || tls12_prf == NULL || keys_index < 0)
+		return tls_ossl_fail(
+				err, TLS_RC_TLS, "this library has no key derivation for TLS");
+	if(next_id == NULL) {
+		next_id = tls_port_alloc(sizeof(*next_id));
+		if(next_id == NULL)
+			return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+		atomic_init(next_id, 1);
+	}
+	return TLS_RC_OK;
+}
+
+void tls_record_destroy(void)
+{
+	void *p = (void *)next_id;
+
+	next_id = NULL;
+	tls_port_free(p);
+}
+
+/* ---- small things ---- */
+
+static void put64(unsigned char *out, uint64_t value)
+{
+	int i;
+
+	for(i = 0; i < 8; i++)
+		out[i] = (unsigned char)(value >> (56 - 8 * i));
+}
+
+static uint64_t get64(const unsigned char *in)
+{
+	uint64_t value = 0;
+	int i;
+
+	for(i = 0; i < 8; i++)
+		value = value << 8 | in[i];
+	return value;
+}
+
+/* True when the nonce has a part on the wire. */
+static bool has_explicit(const struct tls_record *record)
+{
+	return !record->tls13 && suites[record->suite].mode != MODE_CHACHA;
+}
+
+/* ---- key derivation ---- */
+
+/* HKDF-Expand-Label with an empty context, RFC 8446 s7.1. */
+static bool expand_label(const char *digest, const unsigned char *secret,
+		size_t n_secret, const char *label, unsigned char *out, size_t n_out)
+{
+	unsigned char info[64];
+	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+	size_t n_label = strlen(label);
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
+	OSSL_PARAM params[5];
+	bool ok;
+
+	if(ctx == NULL || n_label > sizeof(info) - 10) {
+		EVP_KDF_CTX_free(ctx);
+		return false;
+	}
+	info[0] = (unsigned char)(n_out >> 8);
+	info[1] = (unsigned char)n_out;
+	info[2] = (unsigned char)(6 + n_label);
+	memcpy(info + 3, "tls13 ", 6);
+	memcpy(info + 9, label, n_label);
+	info[9 + n_label] = 0;
+	params[0] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode);
+	params[1] = OSSL_PARAM_construct_utf8_string(
+			OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)digest, 0);
+	params[2] = OSSL_PARAM_construct_octet_string(
+			OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)secret, n_secret);
+	params[3] = OSSL_PARAM_construct_octet_string(
+			OSSL_KDF_PARAM_INFO, info, 10 + n_label);
+	params[4] = OSSL_PARAM_construct_end();
+	ok = EVP_KDF_derive(ctx, out, n_out, params) == 1;
+	EVP_KDF_CTX_free(ctx);
+	return ok;
+}
+
+static const char *digest_name(const struct tls_record *record)
+{
+	return record->hash != 0 ? "SHA2-384" : "SHA2-256";
+}
+
+static size_t secret_len(const struct tls_record *record)
+{
+	return record->hash != 0 ? 48 : 32;
+}
+
+/* Key and IV from the traffic secret, RFC 8446 s7.3; the counter starts at 0
+ * with every key (s5.3). */
+static bool derive_13(struct tls_record *record, enum tls_record_side side)
+{
+	struct tls_record_half *half = &record->half[side];
+	const char *digest = digest_name(record);
+	size_t n = secret_len(record);
+
+	half->seq = 0;
+	half->epoch++;
+	return expand_label(digest, half->secret, n, "key", half->key,
+				   suites[record->suite].key)
+		   && expand_label(
+				   digest, half->secret, n, "iv", half->iv, TLS_RECORD_IV);
+}
+
+/* The PRF of RFC 5246 s5 over "key expansion", s6.3. */
+static bool key_block(SSL *ssl, unsigned char *out, size_t n)
+{
+	const EVP_MD *md =
+			SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
+	unsigned char master[SSL_MAX_MASTER_KEY_LENGTH];
+	unsigned char seed[13 + 2 * SSL3_RANDOM_SIZE];
+	size_t n_master = SSL_SESSION_get_master_key(
+			SSL_get0_session(ssl), master, sizeof(master));
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(tls12_prf);
+	OSSL_PARAM params[4];
+	bool ok = false;
+
+	memcpy(seed, "key expansion", 13);
+	if(ctx != NULL && md != NULL && n_master > 0
+			&& SSL_get_server_random(ssl, seed + 13, SSL3_RANDOM_SIZE)
+					   == SSL3_RANDOM_SIZE
+			&& SSL_get_client_random(
+					   ssl, seed + 13 + SSL3_RANDOM_SIZE, SSL3_RANDOM_SIZE)
+					   == SSL3_RANDOM_SIZE) {
+		params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
+				(char *)(uintptr_t)EVP_MD_get0_name(md), 0);
+		params[1] = OSSL_PARAM_construct_octet_string(
+				OSSL_KDF_PARAM_SECRET, master, n_master);
+		params[2] = OSSL_PARAM_construct_octet_string(
+				OSSL_KDF_PARAM_SEED, seed, sizeof(seed));
+		params[3] = OSSL_PARAM_construct_end();
+		ok = EVP_KDF_derive(ctx, out, n, params) == 1;
+	}
+	EVP_KDF_CTX_free(ctx);
+	OPENSSL_cleanse(master, sizeof(master));
+	return ok;
+}
+
+/* Keys and IVs of both sides, RFC 5246 s6.3; AEAD suites have no MAC keys.
+ * Each side has sent one record under them: its Finished. */
+static bool derive_12(
+		struct tls_record *record, SSL *ssl, const struct tls_record_keys *keys)
+{
+	const struct suite *suite = &suites[record->suite];
+	size_t iv = suite->mode == MODE_CHACHA ? TLS_RECORD_IV : 4;
+	unsigned char block[2 * (TLS_RECORD_KEY_MAX + TLS_RECORD_IV)];
+	size_t n = 2 * (suite->key + iv);
+	bool server = SSL_is_server(ssl) == 1;
+	struct tls_record_half *client =
+			&record->half[server ? TLS_RECORD_READ : TLS_RECORD_WRITE];
+	struct tls_record_half *peer =
+			&record->half[server ? TLS_RECORD_WRITE : TLS_RECORD_READ];
+	bool ok = (!has_explicit(record) || keys->n_head == sizeof(keys->head))
+			  && key_block(ssl, block, n);
+
+	if(ok) {
+		memcpy(client->key, block, suite->key);
+		memcpy(peer->key, block + suite->key, suite->key);
+		memcpy(client->iv, block + 2 * suite->key, iv);
+		memcpy(peer->iv, block + 2 * suite->key + iv, iv);
+		client->seq = 1;
+		peer->seq = 1;
+		/* OpenSSL chose the nonce of our Finished; go on from there. */
+		if(has_explicit(record))
+			record->half[TLS_RECORD_WRITE].explicit =
+					get64(keys->head + TLS_RECORD_HEADER);
+	}
+	OPENSSL_cleanse(block, sizeof(block));
+	return ok;
+}
+
+/* ---- watching a handshake ---- */
+
+static int hex_digit(char c)
+{
+	if(c >= '0' && c <= '9')
+		return c - '0';
+	if(c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* Reads the hexadecimal TEXT to its end. False when it is too long or odd. */
+static bool read_hex(
+		const char *text, unsigned char *out, size_t size, size_t *n_out)
+{
+	size_t n = 0;
+
+	for(; text[0] != '\0' && text[1] != '\0'; text += 2) {
+		int high = hex_digit(text[0]);
+		int low = hex_digit(text[1]);
+
+		if(high < 0 || low < 0 || n == size)
+			return false;
+		out[n++] = (unsigned char)(high << 4 | low);
+	}
+	*n_out = n;
+	return text[0] == '\0';
+}
+
+/* A line "LABEL client_random secret". The application secrets come at the
+ * moment at which OpenSSL changes to the key of that direction. */
+static void keylog_cb(const SSL *ssl, const char *line)
+{
+	struct tls_record_keys *keys = SSL_get_ex_data(ssl, keys_index);
+	bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
+	bool server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
+	const char *secret = strrchr(line, ' ');
+	enum tls_record_side side;
+
+	if(keys == NULL || secret == NULL || (!client && !server))
+		return;
+	side = server == (SSL_is_server(ssl) == 1) ? TLS_RECORD_WRITE
+											   : TLS_RECORD_READ;
+	if(!read_hex(secret + 1, keys->secret[side], TLS_RECORD_SECRET_MAX,
+			   &keys->secret_len[side]))
+		keys->secret_len[side] = 0;
+	if(side == TLS_RECORD_WRITE)
+		keys->written = 0;
+}
+
+/* Called for each record header that OpenSSL writes, also while the bytes wait
+ * in a buffer of its own. */
+static void message_cb(int write_p, int version, int content_type,
+		const void *buf, size_t n, SSL *ssl, void *arg)
+{
+	struct tls_record_keys *keys = arg;
+
+	(void)version;
+	(void)buf;
+	(void)n;
+	(void)ssl;
+	if(write_p && content_type == SSL3_RT_HEADER)
+		keys->written++;
+}
+
+enum tls_rc tls_record_watch(SSL *ssl, struct tls_record_keys *keys)
+{
+	memset(keys, 0, sizeof(*keys));
+	if(SSL_set_ex_data(ssl, keys_index, keys) != 1)
+		return TLS_RC_NOMEM;
+	/* One pointer, the same for all connections of all profiles. */
+	SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), keylog_cb);
+	SSL_set_msg_callback(ssl, message_cb);
+	SSL_set_msg_callback_arg(ssl, keys);
+	return TLS_RC_OK;
+}
+
+void tls_record_unwatch(SSL *ssl)
+{
+	(void)SSL_set_ex_data(ssl, keys_index, NULL);
+	SSL_set_msg_callback(ssl, NULL);
+	SSL_set_msg_callback_arg(ssl, NULL);
+}
+
+void tls_record_watch_output(
+		struct tls_record_keys *keys, const unsigned char *out, size_t n)
+{
+	while(n > 0) {
+		size_t skip;
+
+		if(keys->left == 0 && keys->n_head >= TLS_RECORD_HEADER)
+			keys->n_head = 0; /* a new record begins */
+		if(keys->n_head < TLS_RECORD_HEADER) {
+			keys->head[keys->n_head++] = *out++;
+			n--;
+			if(keys->n_head == TLS_RECORD_HEADER)
+				keys->left = (size_t)keys->head[3] << 8 | keys->head[4];
+			continue;
+		}
+		skip = 1;
+		if(keys->n_head < sizeof(keys->head))
+			keys->head[keys->n_head++] = *out;
+		else
+			skip = n < keys->left ? n : keys->left;
+		out += skip;
+		n -= skip;
+		keys->left -= skip;
+	}
+}
+
+void tls_record_keys_clear(struct tls_record_keys *keys)
+{
+	OPENSSL_cleanse(keys, sizeof(*keys));
+}
+
+size_t tls_record_length(const unsigned char *in, size_t n)
+{
+	size_t body;
+
+	if(n >= 1
+			&& (in[0] < TLS_RECORD_CHANGE_CIPHER_SPEC
+					|| in[0] > TLS_RECORD_APPLICATION))
+		return SIZE_MAX;
+	if(n >= 2 && in[1] != 3)
+		return SIZE_MAX;
+	if(n < TLS_RECORD_HEADER)
+		return 0;
+	body = (size_t)in[3] << 8 | in[4];
+	if(body > TLS_RECORD_WIRE_MAX - TLS_RECORD_HEADER)
+		return SIZE_MAX;
+	return n - TLS_RECORD_HEADER >= body ? TLS_RECORD_HEADER + body : 0;
+}
+
+/* ---- setup ---- */
+
+static bool has_short_tag(const SSL_CIPHER *cipher)
+{
+	uint16_t id = SSL_CIPHER_get_protocol_id(cipher);
+	size_t i;
+
+	for(i = 0; i < sizeof(short_tags) / sizeof(short_tags[0]); i++)
+		if(short_tags[i] == id)
+			return true;
+	return false;
+}
+
+/* Row of the table for the cipher in use, or 0. */
+static uint8_t find_suite(const SSL *ssl)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+	size_t tag;
+	uint8_t i;
+
+	if(cipher == NULL
+			|| (SSL_version(ssl) != TLS1_3_VERSION
+					&& SSL_version(ssl) != TLS1_2_VERSION))
+		return 0;
+	tag = has_short_tag(cipher) ? 8 : 16;
+	for(i = 1; i < SUITES; i++)
+		if(suites[i].nid == SSL_CIPHER_get_cipher_nid(cipher)
+				&& suites[i].tag == tag && ciphers[i] != NULL)
+			return i;
+	return 0;
+}
+
+bool tls_record_suits(const SSL *ssl)
+{
+	return find_suite(ssl) != 0;
+}
+
+static bool setup_13(
+		struct tls_record *record, const struct tls_record_keys *keys)
+{
+	size_t n = secret_len(record);
+	int side;
+
+	for(side = 0; side < 2; side++) {
+		if(keys->secret_len[side] != n)
+			return false;
+		memcpy(record->half[side].secret, keys->secret[side], n);
+		if(!derive_13(record, (enum tls_record_side)side))
+			return false;
+	}
+	record->half[TLS_RECORD_WRITE].seq = keys->written;
+	return true;
+}
+
+enum tls_rc tls_record_setup(struct tls_record *record, SSL *ssl,
+		const struct tls_record_keys *keys, struct tls_err *err)
+{
+	const EVP_MD *md;
+	bool ok;
+
+	memset(record, 0, sizeof(*record));
+	record->suite = find_suite(ssl);
+	if(record->suite == 0)
+		return tls_err_set(err, TLS_RC_BUG, "suite without record layer");
+	tls_ossl_begin();
+	md = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
+	record->hash = md != NULL && EVP_MD_get_size(md) == 48;
+	record->tls13 = SSL_version(ssl) == TLS1_3_VERSION;
+	record->id = atomic_fetch_add(next_id, 1);
+	ok = record->tls13 ? setup_13(record, keys) : derive_12(record, ssl, keys);
+	if(ok)
+		return TLS_RC_OK;
+	tls_record_clear(record);
+	return tls_ossl_fail(err, TLS_RC_TLS, "could not derive record keys");
+}
+
+static struct cached *slot_of(
+		const struct tls_record *record, enum tls_record_side side)
+{
+	return &cache[record->suite][side][record->id % CACHE_SLOTS];
+}
+
+void tls_record_clear(struct tls_record *record)
+{
+	int side;
+
+	for(side = 0; record->suite != 0 && side < 2; side++) {
+		struct cached *slot = slot_of(record, (enum tls_record_side)side);
+
+		if(slot->id != record->id)
+			continue;
+		EVP_CIPHER_CTX_reset(slot->ctx); /* wipes the expanded key */
+		slot->id = 0;
+	}
+	OPENSSL_cleanse(record, sizeof(*record));
+}
+
+/* ---- protection ---- */
+
+/* This process's context with the key of RECORD in it, ready for NONCE.
+ * Setting the key costs more than a small record, hence the cache. */
+static EVP_CIPHER_CTX *context(const struct tls_record *record,
+		enum tls_record_side side, const unsigned char *nonce)
+{
+	const struct tls_record_half *half = &record->half[side];
+	const struct suite *suite = &suites[record->suite];
+	struct cached *slot = slot_of(record, side);
+	bool hit = slot->id == record->id && slot->epoch == half->epoch
+			   && suite->mode != MODE_CCM;
+	int enc = side == TLS_RECORD_WRITE;
+	EVP_CIPHER_CTX *ctx;
+
+	if(slot->ctx == NULL)
+		slot->ctx = EVP_CIPHER_CTX_new();
+	ctx = slot->ctx;
+	if(ctx == NULL)
+		return NULL;
+	if(hit)
+		return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, enc) == 1 ? ctx
+																		 : NULL;
+	slot->id = 0;
+	if(EVP_CipherInit_ex(ctx, ciphers[record->suite], NULL, NULL, NULL, enc)
+			!= 1)
+		return NULL;
+	if(suite->mode == MODE_CCM
+			&& (EVP_CIPHER_CTX_ctrl(
+						ctx, EVP_CTRL_AEAD_SET_IVLEN, TLS_RECORD_IV, NULL)
+							!= 1
+					|| EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG,
+							   (int)suite->tag, NULL)
+							   != 1))
+		return NULL;
+	if(EVP_CipherInit_ex(ctx, NULL, NULL, half->key, nonce, enc) != 1)
+		return NULL;
+	slot->id = record->id;
+	slot->epoch = half->epoch;
+	return ctx;
+}
+
+/* The nonce of the next record: RFC 8446 s5.3 and RFC 7905 s2 mix the counter
+ * into the IV; RFC 5288 s3 and RFC 6655 s3 put 8 bytes WIRE behind the salt. */
+static void make_nonce(const struct tls_record *record,
+		enum tls_record_side side, const unsigned char *wire,
+		unsigned char nonce[TLS_RECORD_IV])
+{
+	const struct tls_record_half *half = &record->half[side];
+	unsigned char seq[8];
+	int i;
+
+	memcpy(nonce, half->iv, TLS_RECORD_IV);
+	if(has_explicit(record)) {
+		memcpy(nonce + 4, wire, EXPLICIT);
+		return;
+	}
+	put64(seq, half->seq);
+	for(i = 0; i < 8; i++)
+		nonce[4 + i] ^= seq[i];
+}
+
+/* Additional data: the header (RFC 8446 s5.2), or counter, type, version and
+ * clear text length (RFC 5246 s6.2.3.3). Returns its length. */
+static size_t make_aad(const struct tls_record *record,
+		enum tls_record_side side, const unsigned char *header, size_t n_clear,
+		unsigned char aad[13])
+{
+	if(record->tls13) {
+		memcpy(aad, header, TLS_RECORD_HEADER);
+		return TLS_RECORD_HEADER;
+	}
+	put64(aad, record->half[side].seq);
+	memcpy(aad + 8, header, 3);
+	aad[11] = (unsigned char)(n_clear >> 8);
+	aad[12] = (unsigned char)n_clear;
+	return 13;
+}
+
+/* Where the parts of one protected record lie. */
+struct parts
+{
+	const unsigned char *aad;
+	size_t n_aad;
+	const unsigned char *in;
+	size_t n_in;
+	unsigned char inner_type; /* sealing TLS 1.3 */
+	bool has_inner;
+	unsigned char *out;
+	unsigned char *tag;
+	size_t n_tag;
+};
+
+/* CCM must know the length of all clear text before anything else. */
+static bool announce(EVP_CIPHER_CTX *ctx, enum suite_mode mode, size_t n)
+{
+	int done;
+
+	return mode != MODE_CCM
+		   || EVP_CipherUpdate(ctx, NULL, &done, NULL, (int)n) == 1;
+}
+
+static bool encrypt(
+		EVP_CIPHER_CTX *ctx, enum suite_mode mode, const struct parts *p)
+{
+	int n = 0;
+	int last = 0;
+
+	return announce(ctx, mode, p->n_in)
+		   && EVP_EncryptUpdate(ctx, NULL, &n, p->aad, (int)p->n_aad) == 1
+		   && EVP_EncryptUpdate(ctx, p->out, &n, p->in, (int)p->n_in) == 1
+		   && EVP_EncryptFinal_ex(ctx, p->out + n, &last) == 1
+		   && EVP_CIPHER_CTX_ctrl(
+					  ctx, EVP_CTRL_AEAD_GET_TAG, (int)p->n_tag, p->tag)
+					  == 1;
+}
+
+static bool decrypt(
+		EVP_CIPHER_CTX *ctx, enum suite_mode mode, const struct parts *p)
+{
+	int n = 0;
+	int last = 0;
+
+	if(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)p->n_tag, p->tag)
+					!= 1
+			|| !announce(ctx, mode, p->n_in)
+			|| EVP_DecryptUpdate(ctx, NULL, &n, p->aad, (int)p->n_aad) != 1)
+		return false;
+	/* CCM decides in the update, the others at the end */
+	if(EVP_DecryptUpdate(ctx, p->out, &n, p->in, (int)p->n_in) != 1)
+		return false;
+	return mode == MODE_CCM || EVP_DecryptFinal_ex(ctx, p->out + n, &last) == 1;
+}
+
+bool tls_record_wants_update(const struct tls_record *record)
+{
+	return record->tls13
+		   && record->half[TLS_RECORD_WRITE].seq >= RECORDS_UPDATE;
+}
+
+/* TLS 1.2 cannot change keys; its GCM nonce never repeats, so only the limit
+ * of the key counts and that is the same. */
+static bool used_up(const struct tls_record *record, enum tls_record_side side)
+{
+	uint64_t limit = record->tls13 && side == TLS_RECORD_WRITE ? RECORDS_MAX
+															   : UINT64_MAX;
+
+	return record->half[side].seq >= limit;
+}
+
+enum tls_rc tls_record_seal(struct tls_record *record,
+		enum tls_record_type type, const unsigned char *data, size_t n,
+		unsigned char *out, size_t *n_out, struct tls_err *err)
+{
+	struct tls_record_half *half = &record->half[TLS_RECORD_WRITE];
+	const struct suite *suite = &suites[record->suite];
+	size_t explicit = has_explicit(record) ? EXPLICIT : 0;
+	size_t inner = record->tls13 ? 1 : 0;
+	size_t body = explicit + n + inner + suite->tag;
+	unsigned char *text = out + TLS_RECORD_HEADER + explicit;
+	unsigned char nonce[TLS_RECORD_IV];
+	unsigned char aad[13];
+	struct parts parts = {.aad = aad,
+			.in = data,
+			.n_in = n,
+			.out = text,
+			.tag = text + n + inner,
+			.n_tag = suite->tag};
+	EVP_CIPHER_CTX *ctx;
+
+	*n_out = 0;
+	if(n > TLS_RECORD_PLAIN_MAX)
+		return tls_err_set(err, TLS_RC_BUG, "record of %zu bytes", n);
+	if(used_up(record, TLS_RECORD_WRITE))
+		return tls_err_set(err, TLS_RC_LIMIT, "the record key is used up");
+	out[0] = record->tls13 ? TLS_RECORD_APPLICATION : (unsigned char)type;
+	out[1] = 3;
+	out[2] = 3;
+	out[3] = (unsigned char)(body >> 8);
+	out[4] = (unsigned char)body;
+	if(explicit > 0)
+		put64(out + TLS_RECORD_HEADER, half->explicit + half->seq);
+	if(inner > 0) {
+		/* TLSInnerPlaintext needs the type behind the text: put both
+		 * together where the ciphertext will be; EVP works in place. */
+		memmove(text, data, n);
+		text[n] = (unsigned char)type;
+		parts.in = text;
+		parts.n_in = n + 1;
+	}
+	parts.n_aad = make_aad(record, TLS_RECORD_WRITE, out, n, aad);
+	make_nonce(record, TLS_RECORD_WRITE, out + TLS_RECORD_HEADER, nonce);
+	ctx = context(record, TLS_RECORD_WRITE, nonce);
+	if(ctx == NULL || !encrypt(ctx, suite->mode, &parts)) {
+		OPENSSL_cleanse(out, TLS_RECORD_HEADER + body);
+		return tls_ossl_fail(err, TLS_RC_TLS, "could not seal a record");
+	}
+	half->seq++;
+	*n_out = TLS_RECORD_HEADER + body;
+	return TLS_RC_OK;
+}
+
+/* Takes padding and inner content type off, RFC 8446 s5.4. False when there is
+ * no type: all zeros. */
+static bool unwrap_inner(const unsigned char *out, size_t *n, int *type)
+{
+	while(*n > 0 && out[*n - 1] == 0)
+		(*n)--;
+	if(*n == 0)
+		return false;
+	(*n)--;
+	*type = out[*n];
+	return true;
+}
+
+static enum tls_rc refuse(
+		int *alert, int code, struct tls_err *err, const char *text)
+{
+	*alert = code;
+	return tls_err_set(err, TLS_RC_PEER, "%s", text);
+}
+
+/* Checks what can be seen before opening. *N_TEXT is the clear text length
+ * with inner type and padding. */
+static enum tls_rc check_header(const struct tls_record *record,
+		const unsigned char *in, size_t n, size_t *n_text, int *alert,
+		struct tls_err *err)
+{
+	size_t explicit = has_explicit(record) ? EXPLICIT : 0;
+	size_t least = explicit + suites[record->suite].tag;
+	size_t body;
+
+	if(n < TLS_RECORD_HEADER)
+		return tls_err_set(err, TLS_RC_BUG, "record of %zu bytes", n);
+	body = (size_t)in[3] << 8 | in[4];
+	if(body != n - TLS_RECORD_HEADER)
+		return tls_err_set(err, TLS_RC_BUG, "half a record");
+	if(record->tls13 && in[0] != TLS_RECORD_APPLICATION)
+		return refuse(alert, SSL_AD_UNEXPECTED_MESSAGE, err,
+				"a record without protection after the handshake");
+	if(body < least)
+		return refuse(alert,
+				record->tls13 ? SSL_AD_BAD_RECORD_MAC : SSL_AD_DECODE_ERROR,
+				err, "a record too short for its protection");
+	*n_text = body - least;
+	if(*n_text > TLS_RECORD_PLAIN_MAX + (record->tls13 ? 1U : 0U))
+		return refuse(alert, SSL_AD_RECORD_OVERFLOW, err,
+				"a record of more than 16384 bytes");
+	return TLS_RC_OK;
+}
+
+enum tls_rc tls_record_open(struct tls_record *record, const unsigned char *in,
+		size_t n, unsigned char *out, size_t *n_out, enum tls_record_type *type,
+		int *alert, struct tls_err *err)
+{
+	const struct suite *suite = &suites[record->suite];
+	size_t explicit = has_explicit(record) ? EXPLICIT : 0;
+	const unsigned char *text = in + TLS_RECORD_HEADER + explicit;
+	unsigned char nonce[TLS_RECORD_IV];
+	unsigned char tag[TAG_MAX];
+	unsigned char aad[13];
+	struct parts parts = {.aad = aad,
+			.in = text,
+			.out = out,
+			.tag = tag,
+			.n_tag = suite->tag};
+	EVP_CIPHER_CTX *ctx;
+	size_t n_text = 0;
+	int inner = in[0];
+	enum tls_rc rc;
+
+	*n_out = 0;
+	*alert = SSL_AD_INTERNAL_ERROR;
+	rc = check_header(record, in, n, &n_text, alert, err);
+	if(rc != TLS_RC_OK)
+		return rc;
+	if(used_up(record, TLS_RECORD_READ))
+		return tls_err_set(err, TLS_RC_LIMIT, "the record key is used up");
+	parts.n_in = n_text;
+	memcpy(tag, text + n_text, suite->tag);
+	parts.n_aad = make_aad(record, TLS_RECORD_READ, in, n_text, aad);
+	make_nonce(record, TLS_RECORD_READ, in + TLS_RECORD_HEADER, nonce);
+	ctx = context(record, TLS_RECORD_READ, nonce);
+	if(ctx == NULL)
+		return tls_ossl_fail(err, TLS_RC_TLS, "could not open a record");
+	if(!decrypt(ctx, suite->mode, &parts)) {
+		OPENSSL_cleanse(out, n_text); /* unauthenticated clear text */
+		ERR_clear_error();
+		return refuse(alert, SSL_AD_BAD_RECORD_MAC, err,
+				"a record that was changed or made with another key");
+	}
+	record->half[TLS_RECORD_READ].seq++;
+	if(record->tls13 && !unwrap_inner(out, &n_text, &inner))
+		return refuse(alert, SSL_AD_UNEXPECTED_MESSAGE, err,
+				"a record without a content type");
+	*type = (enum tls_record_type)inner;
+	*n_out = n_text;
+	return TLS_RC_OK;
+}
+
+enum tls_rc tls_record_update(struct tls_record *record,
+		enum tls_record_side side, struct tls_err *err)
+{
+	struct tls_record_half *half = &record->half[side];
+	unsigned char next[TLS_RECORD_SECRET_MAX];
+	size_t n = secret_len(record);
+	bool ok;
+
+	tls_ossl_begin();
+	ok = expand_label(
+			digest_name(record), half->secret, n, "traffic upd", next, n);
+	if(ok) {
+		memcpy(half->secret, next, n);
+		ok = derive_13(record, side);
+	}
+	OPENSSL_cleanse(next, sizeof(next));
+	if(!ok)
+		return tls_ossl_fail(err, TLS_RC_TLS, "could not change record keys");
+	return TLS_RC_OK;
+}
