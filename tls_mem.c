@@ -7,38 +7,345 @@
 
 #include "tls_mem.h"
 
+#include <stdatomic.h>
+#include <string.h>
+
 #include "tls_ossl.h"
 #include "tls_port.h"
 
-/* OpenSSL passes sizes of 0 through to custom functions and expects NULL. */
+/* Size classes: powers of two and the three steps between them, 16 bytes to
+ * 20 KB, which covers what a handshake uses; a quarter is the most that a
+ * block wastes. Larger blocks go to shared memory directly. */
+#define CLASS_LEAST 16
+#define CLASSES 42
+#define LARGE_MAX ((size_t)1024 * 1024 * 1024)
+
+/* Blocks of one class that a process keeps. */
+#define CLASS_BLOCKS_MAX 64
+
+#define HEADER_MAGIC 0x746d656dU /* "tmem" */
+#define HEADER_FREE 0x66726565U	 /* "free": in a cache */
+
+/* In front of each block; 8 bytes keep the host's alignment. */
+struct header
+{
+	uint32_t magic;
+	uint32_t class; /* or CLASSES + bytes / 8 of a block without class */
+};
+
+/* A block in a cache: the space of its user holds the link. */
+struct cached
+{
+	struct header header;
+	struct cached *next;
+};
+
+/* Private to the process. A thread of some other module may use OpenSSL too,
+ * so there is a lock, never contended in the host's own processes. */
+static struct
+{
+	atomic_flag busy;
+	struct cached *first[CLASSES];
+	unsigned int blocks[CLASSES];
+	struct tls_mem_stats stats;
+} cache = {.busy = ATOMIC_FLAG_INIT};
+
+/* Counts shortages in all processes: each gives its cache back when it sees
+ * a new one. Shared memory; NULL until tls_mem_init. */
+static _Atomic uint32_t *shortages;
+static uint32_t shortages_seen;
+
+static void enter(void)
+{
+	while(atomic_flag_test_and_set_explicit(&cache.busy, memory_order_acquire))
+		;
+}
+
+static void leave(void)
+{
+	atomic_flag_clear_explicit(&cache.busy, memory_order_release);
+}
+
+/* ---- classes ---- */
+
+/* Bytes of class C: 16 20 24 28 32 40 48 56 64 ... rounded up to 8. */
+static size_t class_size(uint32_t c)
+{
+	size_t base = (size_t)CLASS_LEAST << c / 4;
+
+	return (base + base / 4 * (c % 4) + 7) & ~(size_t)7;
+}
+
+/* The smallest class for N bytes (1 to LARGE_MAX); from CLASSES on it is a
+ * block without class and its size in units of 8. */
+static uint32_t class_of(size_t n)
+{
+	uint32_t c = 0;
+	size_t base = CLASS_LEAST;
+
+	if(n > class_size(CLASSES - 1))
+		return CLASSES + (uint32_t)((n + 7) / 8);
+	while(base * 2 < n) {
+		base *= 2;
+		c += 4;
+	}
+	while(class_size(c) < n)
+		c++;
+	return c;
+}
+
+/* Bytes that the user of a block may use. */
+static size_t block_size(uint32_t class)
+{
+	return class < CLASSES ? class_size(class) : (size_t)(class - CLASSES) * 8;
+}
+
+/* ---- the cache, entered ---- */
+
+static struct header *pop(uint32_t class)
+{
+	struct cached *block = cache.first[class];
+
+	if(block == NULL)
+		return NULL;
+	cache.first[class] = block->next;
+	cache.blocks[class]--;
+	cache.stats.cached_blocks--;
+	cache.stats.cached_bytes -= class_size(class);
+	block->header.magic = HEADER_MAGIC;
+	return &block->header;
+}
+
+/* False when the cache is full: the block goes back to shared memory. */
+static bool push(struct header *header)
+{
+	struct cached *block = (struct cached *)header;
+	size_t size;
+
+	if(header->class >= CLASSES
+			|| cache.blocks[header->class] >= CLASS_BLOCKS_MAX)
+		return false;
+	size = class_size(header->class);
+	if(cache.stats.cached_bytes + size > TLS_MEM_CACHE_MAX)
+		return false;
+	header->magic = HEADER_FREE;
+	block->next = cache.first[header->class];
+	cache.first[header->class] = block;
+	cache.blocks[header->class]++;
+	cache.stats.cached_blocks++;
+	cache.stats.cached_bytes += size;
+	return true;
+}
+
+static void flush_entered(void)
+{
+	struct header *header;
+	uint32_t c;
+
+	for(c = 0; c < CLASSES; c++) {
+		while((header = pop(c)) != NULL) {
+			header->magic = 0;
+			cache.stats.given++;
+			tls_port_free(header);
+		}
+	}
+}
+
+/* Somebody ran out of memory since we last looked: keep nothing. */
+static void heed_shortage(void)
+{
+	uint32_t now;
+
+	if(shortages == NULL)
+		return;
+	now = atomic_load_explicit(shortages, memory_order_relaxed);
+	if(now == shortages_seen)
+		return;
+	shortages_seen = now;
+	flush_entered();
+}
+
+/* ---- the allocator ---- */
+
+/* A block from shared memory; once more after giving the cache back. */
+static struct header *take(size_t n)
+{
+	struct header *header = tls_port_alloc(n);
+
+	cache.stats.taken++;
+	if(header != NULL)
+		return header;
+	if(shortages != NULL)
+		atomic_fetch_add(shortages, 1);
+	flush_entered();
+	return tls_port_alloc(n);
+}
+
+void *tls_mem_alloc(size_t n)
+{
+	struct header *header = NULL;
+	uint32_t class;
+
+	if(n == 0 || n > LARGE_MAX)
+		return NULL;
+	class = class_of(n);
+	enter();
+	cache.stats.calls++;
+	heed_shortage();
+	if(class < CLASSES)
+		header = pop(class);
+	if(header == NULL)
+		header = take(sizeof(*header) + block_size(class));
+	leave();
+	if(header == NULL)
+		return NULL;
+	header->magic = HEADER_MAGIC;
+	header->class = class;
+	return header + 1;
+}
+
+/* The header of P, or NULL with a line in the log when P is not an allocated
+ * block: then it is safer to leak it than to free it. */
+static struct header *header_of(void *p)
+{
+	struct header *header = (struct header *)p - 1;
+
+	if(header->magic == HEADER_MAGIC)
+		return header;
+	tls_port_log(TLS_LOG_CRIT, "BUG: OpenSSL frees %p, which is %s", p,
+			header->magic == HEADER_FREE ? "free already"
+										 : "overwritten or not its own");
+	return NULL;
+}
+
+void tls_mem_free(void *p)
+{
+	struct header *header = p != NULL ? header_of(p) : NULL;
+	bool kept;
+
+	if(header == NULL)
+		return;
+	enter();
+	heed_shortage();
+	kept = push(header);
+	if(!kept)
+		cache.stats.given++;
+	leave();
+	if(kept)
+		return;
+	header->magic = 0;
+	tls_port_free(header);
+}
+
+/* A block stays where it is when N bytes fit: giving the rest back is not worth
+ * a visit to shared memory, and one of the host's allocators loses count of
+ * blocks that shrink (core/mem/q_malloc.c). */
+void *tls_mem_realloc(void *p, size_t n)
+{
+	struct header *header;
+	size_t size;
+	void *moved;
+
+	if(p == NULL)
+		return tls_mem_alloc(n);
+	if(n == 0) {
+		tls_mem_free(p);
+		return NULL;
+	}
+	header = header_of(p);
+	if(header == NULL)
+		return NULL;
+	size = block_size(header->class);
+	if(n <= size)
+		return p;
+	moved = tls_mem_alloc(n);
+	if(moved == NULL)
+		return NULL;
+	memcpy(moved, p, size);
+	tls_mem_free(p);
+	return moved;
+}
+
+/* ---- life ---- */
+
 static void *malloc_cb(size_t n, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return n > 0 ? tls_port_alloc(n) : NULL;
+	return tls_mem_alloc(n);
+}
+
+static void *realloc_cb(void *p, size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return tls_mem_realloc(p, n);
 }
 
 static void free_cb(void *p, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	tls_port_free(p);
-}
-
-static void *realloc_cb(void *p, size_t n, const char *file, int line)
-{
-	if(p == NULL)
-		return malloc_cb(n, file, line);
-	if(n == 0) {
-		tls_port_free(p);
-		return NULL;
-	}
-	return tls_port_realloc(p, n);
+	tls_mem_free(p);
 }
 
 enum tls_rc tls_mem_init(void)
 {
 	if(CRYPTO_set_mem_functions(malloc_cb, realloc_cb, free_cb) != 1)
 		return TLS_RC_CONFIG;
+	if(shortages == NULL) {
+		shortages = tls_port_alloc(sizeof(*shortages));
+		if(shortages == NULL)
+			return TLS_RC_NOMEM;
+		atomic_init(shortages, 0);
+	}
 	return TLS_RC_OK;
+}
+
+void tls_mem_flush(void)
+{
+	enter();
+	flush_entered();
+	leave();
+}
+
+void tls_mem_after_fork(void)
+{
+	/* A thread of the parent may have been inside; it does not exist here. */
+	atomic_flag_clear(&cache.busy);
+	memset(cache.first, 0, sizeof(cache.first));
+	memset(cache.blocks, 0, sizeof(cache.blocks));
+	memset(&cache.stats, 0, sizeof(cache.stats));
+}
+
+void tls_mem_stats(struct tls_mem_stats *out)
+{
+	enter();
+	*out = cache.stats;
+	leave();
+}
+
+bool tls_mem_is_valid(void)
+{
+	size_t bytes = 0;
+	size_t blocks = 0;
+	bool valid = true;
+	uint32_t c;
+
+	enter();
+	for(c = 0; c < CLASSES && valid; c++) {
+		const struct cached *block = cache.first[c];
+		unsigned int n = 0;
+
+		for(; block != NULL && n <= CLASS_BLOCKS_MAX; block = block->next, n++)
+			if(block->header.magic != HEADER_FREE || block->header.class != c)
+				valid = false;
+		valid = valid && n == cache.blocks[c] && n <= CLASS_BLOCKS_MAX;
+		blocks += n;
+		bytes += n * class_size(c);
+	}
+	valid = valid && blocks == cache.stats.cached_blocks
+			&& bytes == cache.stats.cached_bytes && bytes <= TLS_MEM_CACHE_MAX;
+	leave();
+	return valid;
 }

@@ -4,17 +4,55 @@
  */
 
 /* The allocator that OpenSSL uses: shared memory, so that any process may use
- * and free any library object. Owns nothing else; the accounting tells tests
- * and operators what the library holds. Called by OpenSSL in every process,
- * with whatever lock OpenSSL holds. */
+ * and free any library object, behind size-class caches of each process, so
+ * that a handshake's thousands of calls do not queue at one global lock.
+ * Knows nothing of what is stored. Called by OpenSSL in every process and
+ * thread, with whatever lock OpenSSL holds. */
 #ifndef TLS_MEM_H
 #define TLS_MEM_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "tls_err.h"
+
+/* Most bytes that one process keeps for reuse. */
+#define TLS_MEM_CACHE_MAX ((size_t)256 * 1024)
+
+/* What the calling process has done so far, and what it keeps now. */
+struct tls_mem_stats
+{
+	uint64_t calls; /* allocations and reallocations asked for */
+	uint64_t taken; /* allocations that went to shared memory */
+	uint64_t given; /* blocks given back to shared memory */
+	size_t cached_bytes;
+	size_t cached_blocks;
+};
 
 /* Gives OpenSSL our allocator. Possible only before its first allocation in
  * this process (hazard 1). TLS_RC_OK; TLS_RC_CONFIG when something used
  * OpenSSL before. Main process, once, before the first fork. */
 enum tls_rc tls_mem_init(void) TLS_MUST_CHECK;
+
+/* The allocator itself, as OpenSSL calls it: NULL for 0 bytes and when memory
+ * is short, after everything cached was given back. */
+void *tls_mem_alloc(size_t n);
+void *tls_mem_realloc(void *p, size_t n);
+void tls_mem_free(void *p);
+
+/* Gives back everything that this process keeps. Called when memory is short
+ * and when a process ends in an orderly way. */
+void tls_mem_flush(void);
+
+/* To be called in the child after each fork (tls_ossl does): what the parent
+ * keeps is the parent's. */
+void tls_mem_after_fork(void);
+
+/* Figures of the calling process into *OUT. */
+void tls_mem_stats(struct tls_mem_stats *out);
+
+/* Invariants of this process's cache: bounds, headers, counts. */
+bool tls_mem_is_valid(void);
 
 #endif

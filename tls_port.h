@@ -24,7 +24,9 @@
  * shared-memory lock, so never call it under a lock of tls_locking. */
 void *tls_port_alloc(size_t n);
 
-/* As realloc(): P may be NULL; on NULL return P is still valid. */
+/* As realloc(): P may be NULL; on NULL return P is still valid. Only to make a
+ * block larger: one of the host's allocators loses count of blocks that shrink
+ * (core/mem/q_malloc.c). */
 void *tls_port_realloc(void *p, size_t n);
 
 /* Gives P back; P may be NULL and may come from another process. */
