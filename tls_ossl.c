@@ -37,6 +37,28 @@ static void before_fork_cb(void)
 	OPENSSL_thread_stop();
 }
 
+/* OpenSSL 3.2 and newer also make mutexes, out of reach inside their RCU locks:
+ * ask the initialiser that they call. */
+static bool makes_shared_mutexes(void)
+{
+	pthread_mutexattr_t attr;
+	pthread_mutex_t shared;
+	pthread_mutex_t plain;
+	bool same;
+
+	memset(&shared, 0, sizeof(shared));
+	memset(&plain, 0, sizeof(plain));
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&shared, &attr);
+	pthread_mutex_init(&plain, NULL);
+	same = memcmp(&plain, &shared, sizeof(shared)) == 0;
+	pthread_mutex_destroy(&plain);
+	pthread_mutex_destroy(&shared);
+	pthread_mutexattr_destroy(&attr);
+	return same;
+}
+
 #if defined(__GLIBC__)
 /* glibc keeps the flag in the lock itself. Non-zero means process-shared. */
 static bool is_shared(CRYPTO_RWLOCK *lock)
@@ -70,7 +92,7 @@ enum tls_rc tls_ossl_check_locks(struct tls_err *err)
 
 	if(lock == NULL)
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "could not make a lock");
-	shared = is_shared(lock);
+	shared = is_shared(lock) && makes_shared_mutexes();
 	CRYPTO_THREAD_lock_free(lock);
 	if(!shared)
 		return tls_err_set(err, TLS_RC_CONFIG, "%s", LOCK_REMEDY);
@@ -91,7 +113,8 @@ enum tls_rc tls_ossl_init(struct tls_err *err)
 				"library uses OpenSSL (database, http and crypto modules)");
 	/* Exit handlers would tear shared objects down in the first child that
 	 * ends (hazard 6). */
-	if(OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) != 1
+	if(OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_SSL_STRINGS,
+			   NULL) != 1
 			|| OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT
 										   | OPENSSL_INIT_ADD_ALL_CIPHERS
 										   | OPENSSL_INIT_ADD_ALL_DIGESTS
@@ -103,7 +126,7 @@ enum tls_rc tls_ossl_init(struct tls_err *err)
 	rc = tls_ossl_check_locks(err);
 	if(rc != TLS_RC_OK)
 		return rc;
-	if(pthread_atfork(before_fork_cb, NULL, NULL) != 0)
+	if(pthread_atfork(before_fork_cb, NULL, tls_mem_after_fork) != 0)
 		return tls_err_set(err, TLS_RC_NOMEM,
 				"could not register the fork handler of the TLS library");
 	rc = tls_bio_init();
@@ -156,6 +179,8 @@ void tls_ossl_drain(char *text, size_t size)
 		char number[32];
 		int n;
 
+		if(ERR_SYSTEM_ERROR(code))
+			reason = strerror(ERR_GET_REASON(code));
 		if(reason == NULL) {
 			snprintf(number, sizeof(number), "error %08lx", code);
 			reason = number;
@@ -245,6 +270,20 @@ enum tls_rc tls_ossl_result(
 			rc == TLS_RC_NOMEM ? "out of shared memory" : "TLS failure");
 }
 
+enum tls_rc tls_ossl_check_path(const char *setting, const char *path,
+		bool directory, struct tls_err *err)
+{
+	struct stat st;
+
+	if(stat(path, &st) != 0)
+		return tls_err_set(err, TLS_RC_CONFIG, "%s: could not open \"%s\": %s",
+				setting, path, strerror(errno));
+	if(directory ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode))
+		return TLS_RC_OK;
+	return tls_err_set(err, TLS_RC_CONFIG, "%s: \"%s\" is not a %s", setting,
+			path, directory ? "directory" : "regular file");
+}
+
 /* Reads all of FILE, whose size is N; OUT has room for one byte more. */
 static bool read_all(FILE *file, unsigned char *out, size_t n)
 {
@@ -279,6 +318,8 @@ enum tls_rc tls_ossl_read_file(const char *setting, const char *path,
 				st.st_size <= 0 ? "empty" : "larger than 64 MiB");
 		goto out;
 	}
+	/* No buffer of libc's: it would keep key bytes when it is freed. */
+	setvbuf(file, NULL, _IONBF, 0);
 	n = (size_t)st.st_size;
 	buf = OPENSSL_malloc(n + 1);
 	if(buf == NULL) {
@@ -286,6 +327,7 @@ enum tls_rc tls_ossl_read_file(const char *setting, const char *path,
 				"%s: out of shared memory while reading \"%s\"", setting, path);
 		goto out;
 	}
+	errno = 0;
 	if(!read_all(file, buf, n)) {
 		tls_err_set(err, rc, "%s: could not read \"%s\": %s", setting, path,
 				errno != 0 ? strerror(errno) : "its size changed meanwhile");

@@ -95,6 +95,12 @@ enum tls_rc tls_ossl_result(SSL *ssl, int ret, enum tls_ossl_want *want,
 /* Largest file that is read for a certificate, key, CA or CRL setting. */
 #define TLS_OSSL_FILE_MAX (64U * 1024U * 1024U)
 
+/* Looks whether PATH, named by SETTING and read by OpenSSL itself, is a
+ * regular file, or a DIRECTORY. TLS_RC_OK; TLS_RC_CONFIG with setting, path
+ * and reason in ERR. */
+enum tls_rc tls_ossl_check_path(const char *setting, const char *path,
+		bool directory, struct tls_err *err) TLS_MUST_CHECK;
+
 /* Reads the regular file PATH named by SETTING into *OUT (owned by the caller,
  * release with tls_ossl_release_file, which wipes it) and *N_OUT. TLS_RC_OK;
  * TLS_RC_CONFIG with setting, path and reason in ERR; TLS_RC_NOMEM. */
