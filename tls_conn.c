@@ -36,11 +36,12 @@ struct tls_conn
 	bool unread;			/* the last read step filled the clear window */
 	bool renegotiable;		/* the settings allow a second handshake */
 	bool renegotiated;		/* a second handshake has begun */
+	unsigned int messages;	/* handshake messages since the last data */
 	bool close_notify_sent; /* ours; the peer's is the state CLOSED */
 	/* owned; NULL once the own record layer has taken over */
 	SSL *ssl;
 	struct tls_bio bio;
-	struct tls_ctx *ctx; /* borrowed from the profile's generation */
+	struct tls_ctx_choice choice; /* contexts of the profile's generation */
 	struct tls_ct_wrq wrq;
 	size_t max_fragment;
 	unsigned char *stash; /* owned: ciphertext that nobody has taken yet */
@@ -49,7 +50,7 @@ struct tls_conn
 	/* input of the step that runs, in the stash or in the caller's window */
 	const unsigned char *in;
 	size_t n_in;
-	struct tls_info info;
+	struct tls_info *info; /* owned; constant while it is the newest */
 	/* owned; what the own record layer needs of a running handshake, NULL
 	 * when the connection stays on OpenSSL and after the handshake */
 	struct tls_record_keys *keys;
@@ -59,7 +60,7 @@ struct tls_conn
 
 bool tls_conn_is_valid(const struct tls_conn *conn)
 {
-	return conn->magic == CONN_MAGIC && conn->ctx != NULL
+	return conn->magic == CONN_MAGIC && conn->choice.ctx != NULL
 		   && (conn->ssl != NULL || conn->state >= TLS_CONN_ESTABLISHED)
 		   && sbufq_is_valid(&conn->kept) && tls_bio_is_valid(&conn->bio)
 		   && conn->stash_pos <= conn->stash_len
@@ -132,12 +133,14 @@ enum tls_rc tls_conn_new(struct tls_conn **out,
 	memset(conn, 0, sizeof(*conn));
 	conn->magic = CONN_MAGIC;
 	conn->role = args->role;
-	conn->ctx = args->ctx;
+	conn->choice.ctx = args->ctx;
+	conn->choice.by_name = args->by_name;
+	conn->choice.arg = args->by_name_arg;
 	conn->key_process = tls_port_process();
 	tls_ct_wrq_init(&conn->wrq);
 	sbufq_init(&conn->kept);
 	sbufq_init(&conn->post.out);
-	rc = tls_ctx_new_ssl(args->ctx, &conn->ssl, err);
+	rc = tls_ctx_new_ssl(&conn->choice, &conn->ssl, err);
 	if(rc != TLS_RC_OK)
 		goto out;
 	rc = tls_bio_new(&conn->bio, &bio);
@@ -205,7 +208,7 @@ void tls_conn_free(struct tls_conn **conn)
 	tls_post_clear(&c->post);
 	sbufq_clear(&c->kept);
 	tls_ct_wrq_clear(&c->wrq);
-	tls_info_clear(&c->info);
+	tls_info_free(&c->info);
 	drop_stash(c);
 	c->magic = 0;
 	tls_port_free(c);
@@ -224,13 +227,12 @@ static enum tls_rc grow_stash(struct tls_conn *conn, const unsigned char *in,
 		return tls_err_set(err, TLS_RC_BUG,
 				"more than %zu bytes were read while others were pending",
 				STASH_MAX);
-	memmove(conn->stash, conn->stash + conn->stash_pos, left);
-	conn->stash_pos = 0;
-	conn->stash_len = left;
-	grown = tls_port_realloc(conn->stash, left + n);
+	grown = tls_port_alloc(left + n);
 	if(grown == NULL)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+	memcpy(grown, conn->stash + conn->stash_pos, left);
 	memcpy(grown + left, in, n);
+	drop_stash(conn);
 	conn->stash = grown;
 	conn->stash_len = left + n;
 	return TLS_RC_OK;
@@ -319,7 +321,7 @@ static enum tls_rc take_key(struct tls_conn *conn, struct tls_err *err)
 		return TLS_RC_OK;
 	if(conn->state > TLS_CONN_HANDSHAKE && !conn->renegotiable)
 		return TLS_RC_OK; /* no signature will be asked for any more */
-	rc = tls_ctx_use_own_key(conn->ctx, conn->ssl, err);
+	rc = tls_ctx_use_own_key(conn->choice.ctx, conn->ssl, err);
 	if(rc == TLS_RC_OK)
 		conn->key_process = self;
 	return rc;
@@ -390,23 +392,37 @@ static size_t handshake_bytes(const struct tls_conn *conn)
 	return n == SIZE_MAX ? conn->n_in : n;
 }
 
+/* Counts what the peer says without sending data. */
+static void message_cb(int write_p, int version, int content_type,
+		const void *buf, size_t n, SSL *ssl, void *arg)
+{
+	struct tls_conn *conn = arg;
+
+	(void)version;
+	(void)buf;
+	(void)n;
+	(void)ssl;
+	if(!write_p && content_type == SSL3_RT_HANDSHAKE)
+		conn->messages++;
+}
+
 /* The handshake is complete and all of its output has been seen: from here on
- * the connection is plain data, where the suite allows it. */
+ * the connection is plain data, where settings and suite allow it. */
 static enum tls_rc change_layer(struct tls_conn *conn, struct tls_err *err)
 {
 	enum tls_rc rc = TLS_RC_OK;
 
-	if(conn->keys == NULL)
-		return TLS_RC_OK;
-	if(tls_record_suits(conn->ssl) && !SSL_has_pending(conn->ssl)) {
+	if(conn->keys != NULL && tls_record_suits(conn->ssl)
+			&& !SSL_has_pending(conn->ssl)) {
 		rc = tls_post_setup(
 				&conn->post, conn->ssl, conn->keys, conn->role, err);
 		if(rc == TLS_RC_OK)
 			drop_ssl(conn);
 	}
-	if(conn->ssl != NULL) {
-		/* stays on OpenSSL; it must not report into freed memory */
+	if(conn->ssl != NULL) { /* stays; it must not report into freed memory */
 		tls_record_unwatch(conn->ssl);
+		SSL_set_msg_callback(conn->ssl, message_cb);
+		SSL_set_msg_callback_arg(conn->ssl, conn);
 	}
 	drop_keys(conn);
 	return rc;
@@ -430,7 +446,7 @@ static enum tls_rc handshake(
 			&& handshake_bytes(conn) > 0);
 	if(rc != TLS_RC_OK)
 		return rc;
-	if(tls_info_fill(&conn->info, conn->ssl) != TLS_RC_OK)
+	if(tls_info_add(&conn->info, conn->ssl) != TLS_RC_OK)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	conn->state = TLS_CONN_ESTABLISHED;
 	return change_layer(conn, err);
@@ -474,9 +490,23 @@ static enum tls_rc check_renegotiation(
 	if(SSL_in_init(conn->ssl))
 		return TLS_RC_OK;
 	conn->renegotiated = false;
-	if(tls_info_fill(&conn->info, conn->ssl) != TLS_RC_OK)
-		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+	if(tls_info_add(&conn->info, conn->ssl) != TLS_RC_OK)
+		return tls_err_set(err, TLS_RC_PEER,
+				"the peer renegotiates too often, or memory is short");
 	return TLS_RC_OK;
+}
+
+/* A peer that only talks about keys keeps a receiver busy (OpenSSL answers
+ * each KeyUpdate and has no bound). */
+static enum tls_rc check_messages(
+		struct tls_conn *conn, bool data, struct tls_err *err)
+{
+	if(data)
+		conn->messages = 0;
+	if(conn->messages <= TLS_POST_KEY_UPDATES_MAX)
+		return TLS_RC_OK;
+	return tls_err_set(err, TLS_RC_PEER,
+			"too many handshake messages without data in between");
 }
 
 /* Decrypts with OpenSSL into what is left of the clear window. */
@@ -498,6 +528,8 @@ static enum tls_rc ossl_unseal(
 		if(rc == TLS_RC_OK)
 			io->n_clear += (size_t)ret;
 		again = check_renegotiation(conn, err);
+		if(again == TLS_RC_OK)
+			again = check_messages(conn, rc == TLS_RC_OK, err);
 		if(again != TLS_RC_OK)
 			return again;
 		if(rc != TLS_RC_OK)
@@ -702,6 +734,11 @@ static enum tls_rc read_step(
 	if(rc == TLS_RC_OK)
 		rc = conn->ssl != NULL ? ossl_unseal(conn, io, err)
 							   : own_unseal(conn, io, err);
+	/* The read may have ended a renegotiation that the queue waited for; no
+	 * later event need ever come to send it. */
+	if(waits_for_peer(conn, rc) && conn->state == TLS_CONN_ESTABLISHED
+			&& tls_conn_queued(conn) > 0)
+		rc = flush(conn, io, err);
 	return waits_for_peer(conn, rc) ? TLS_RC_OK : rc;
 }
 
@@ -908,5 +945,5 @@ size_t tls_conn_stashed(const struct tls_conn *conn)
 
 const struct tls_info *tls_conn_info(const struct tls_conn *conn)
 {
-	return &conn->info;
+	return conn->info;
 }

@@ -43,7 +43,12 @@ enum tls_conn_want
 struct tls_conn_args
 {
 	enum tls_role role;
-	struct tls_ctx *ctx;	 /* borrowed; must outlive the connection */
+	struct tls_ctx *ctx; /* borrowed; must outlive the connection */
+	/* Server role: the context for the name that the client asks for, as in
+	 * tls_ctx.h; NULL when there is only one. BY_NAME_ARG lies in shared
+	 * memory and outlives the connection; so do the contexts. */
+	struct tls_ctx *(*by_name)(void *arg, const char *name);
+	void *by_name_arg;
 	const char *server_name; /* SNI to send (client role), NULL for none */
 	/* go on without OpenSSL's record layer when the handshake is complete
 	 * and the suite allows it */
@@ -128,7 +133,7 @@ size_t tls_conn_queued(const struct tls_conn *conn);
 size_t tls_conn_stashed(const struct tls_conn *conn);
 
 /* Facts of the last completed handshake, borrowed until the connection is
- * freed; not filled before TLS_CONN_ESTABLISHED. */
+ * freed; NULL before TLS_CONN_ESTABLISHED. May be asked without the lock. */
 const struct tls_info *tls_conn_info(const struct tls_conn *conn);
 
 /* Invariants, for assertions, tests and fuzzers. */

@@ -7,10 +7,12 @@
 
 #include "tls_ctx.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "tls_ossl.h"
 #include "tls_port.h"
+#include "tls_record.h"
 #include "tls_verify.h"
 
 #define CTX_MAGIC 0x74637830U /* "tcx0" */
@@ -18,7 +20,10 @@
 struct tls_ctx
 {
 	unsigned int magic;
-	SSL_CTX *ssl_ctx;		/* owned */
+	SSL_CTX *ssl_ctx;  /* owned */
+	char *cipher_list; /* owned; NULL for the library's own */
+	int verify_depth;
+	unsigned char session_id[SHA256_DIGEST_LENGTH]; /* of all sessions */
 	unsigned char *key_der; /* owned, secret; NULL without a key */
 	size_t key_len;
 	unsigned char *cert_der; /* owned; NULL without a certificate */
@@ -26,6 +31,15 @@ struct tls_ctx
 	unsigned int processes; /* slots in keys */
 	EVP_PKEY **keys;		/* owned; slot i is used by process i only */
 };
+
+static int choice_index = -1; /* ex_data of SSL: its tls_ctx_choice */
+
+enum tls_rc tls_ctx_init(void)
+{
+	if(choice_index < 0)
+		choice_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	return choice_index < 0 ? TLS_RC_NOMEM : TLS_RC_OK;
+}
 
 /* ---- files ---- */
 
@@ -155,6 +169,90 @@ static enum tls_rc load_chain(
 	return rc;
 }
 
+/* ---- the profile that the client asks for ---- */
+
+/* The host name of a server_name extension of N bytes (RFC 6066 s3: one list
+ * with one entry of type 0) into OUT. False when there is none: what is
+ * malformed is left to OpenSSL, which knows the alert. */
+static bool read_name(const unsigned char *p, size_t n, char out[256])
+{
+	size_t n_name;
+
+	if(n < 5 || ((size_t)p[0] << 8 | p[1]) != n - 2 || p[2] != 0)
+		return false;
+	n_name = (size_t)p[3] << 8 | p[4];
+	if(n_name == 0 || n_name > 255 || n_name != n - 5
+			|| memchr(p + 5, 0, n_name) != NULL)
+		return false;
+	memcpy(out, p + 5, n_name);
+	out[n_name] = '\0';
+	return true;
+}
+
+/* SSL_set_SSL_CTX brings the certificate and the stores; everything else that
+ * a profile sets has to be carried over by hand (hazard 10). */
+static bool switch_context(SSL *ssl, const struct tls_ctx *ctx)
+{
+	SSL_CTX *to = ctx->ssl_ctx;
+	const char *ciphers = ctx->cipher_list != NULL ? ctx->cipher_list
+												   : OSSL_default_cipher_list();
+
+	if(SSL_set_SSL_CTX(ssl, to) == NULL)
+		return false;
+	SSL_set_verify(
+			ssl, SSL_CTX_get_verify_mode(to), SSL_CTX_get_verify_callback(to));
+	SSL_set_verify_depth(ssl, ctx->verify_depth);
+	return SSL_set_session_id_context(
+				   ssl, ctx->session_id, sizeof(ctx->session_id))
+				   == 1
+		   && SSL_set_min_proto_version(
+					  ssl, (int)SSL_CTX_get_min_proto_version(to))
+					  == 1
+		   && SSL_set_max_proto_version(
+					  ssl, (int)SSL_CTX_get_max_proto_version(to))
+					  == 1
+		   && SSL_set_cipher_list(ssl, ciphers) == 1;
+}
+
+/* The ClientHello callback: early enough for versions and ciphers, which the
+ * servername callback is not. Runs again after a HelloRetryRequest. */
+static int client_hello_cb(SSL *ssl, int *alert, void *arg)
+{
+	struct tls_ctx_choice *choice = SSL_get_ex_data(ssl, choice_index);
+	const unsigned char *extension;
+	struct tls_ctx *ctx;
+	char name[256];
+	size_t n;
+
+	(void)arg;
+	if(choice == NULL || choice->by_name == NULL
+			|| SSL_client_hello_get0_ext(
+					   ssl, TLSEXT_TYPE_server_name, &extension, &n)
+					   != 1
+			|| !read_name(extension, n, name))
+		return SSL_CLIENT_HELLO_SUCCESS;
+	ctx = choice->by_name(choice->arg, name);
+	if(ctx == NULL || ctx == choice->ctx)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	if(!switch_context(ssl, ctx)
+			|| tls_ctx_use_own_key(ctx, ssl, NULL) != TLS_RC_OK) {
+		*alert = SSL_AD_INTERNAL_ERROR;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	choice->ctx = ctx;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Acknowledges the name (RFC 6066 s3), so that it is kept with the session and
+ * a session is not resumed under another name. */
+static int server_name_cb(SSL *ssl, int *alert, void *arg)
+{
+	(void)ssl;
+	(void)alert;
+	(void)arg;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 /* ---- parts of a context ---- */
 
 /* Keeps KEY as bytes, so that each process can make its own object. */
@@ -195,6 +293,14 @@ static enum tls_rc setup_identity(struct tls_ctx *ctx,
 	EVP_PKEY *key = NULL;
 	enum tls_rc rc;
 
+	if(params->certificate2 != NULL || params->private_key2 != NULL)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"certificate2: this version serves one certificate per "
+				"profile; remove certificate2 and private_key2");
+	if(params->certificate == NULL && params->private_key != NULL)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"private_key: \"%s\" is set but certificate is not",
+				params->private_key);
 	if(params->certificate == NULL)
 		return TLS_RC_OK;
 	rc = load_chain(ctx->ssl_ctx, params->certificate, err);
@@ -254,6 +360,22 @@ static enum tls_rc setup_trust(SSL_CTX *ctx, enum tls_role role,
 	enum tls_rc rc = TLS_RC_OK;
 
 	tls_verify_setup(ctx, params);
+	if(tls_verify_asks(params) && params->ca_list == NULL
+			&& params->ca_path == NULL
+			&& params->verify_client != TLS_VERIFY_CLIENT_OPTIONAL_NO_CA)
+		tls_port_log(TLS_LOG_WARN,
+				"a profile verifies peers but trusts nobody: set ca_list or "
+				"ca_path, or every certificate is refused");
+	/* OpenSSL waits for ever for a writer of a FIFO, and believes in every
+	 * directory until somebody connects. */
+	if(params->ca_list != NULL)
+		rc = tls_ossl_check_path("ca_list", params->ca_list, false, err);
+	if(rc == TLS_RC_OK && params->ca_path != NULL)
+		rc = tls_ossl_check_path("ca_path", params->ca_path, true, err);
+	if(rc == TLS_RC_OK && params->crl != NULL)
+		rc = tls_ossl_check_path("crl", params->crl, false, err);
+	if(rc != TLS_RC_OK)
+		return rc;
 	if(params->ca_list != NULL
 			&& SSL_CTX_load_verify_file(ctx, params->ca_list) != 1)
 		return tls_ossl_fail(err, TLS_RC_CONFIG,
@@ -270,35 +392,43 @@ static enum tls_rc setup_trust(SSL_CTX *ctx, enum tls_role role,
 	return rc;
 }
 
+/* One text of the session id context with its end, so that no two lists of
+ * texts look alike. */
+static bool digest_text(EVP_MD_CTX *md, const char *text)
+{
+	const char *t = text != NULL ? text : "";
+
+	return EVP_DigestUpdate(md, t, strlen(t) + 1) == 1;
+}
+
 /* A session made under one profile or one verify policy must not be resumed
  * under another (hazard 11): its context is a digest of both. */
-static enum tls_rc setup_sessions(
-		SSL_CTX *ctx, const struct tls_ctx_args *args, struct tls_err *err)
+static enum tls_rc setup_sessions(struct tls_ctx *ctx,
+		const struct tls_ctx_args *args, struct tls_err *err)
 {
 	const struct tls_profile_params *p = args->params;
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	char text[1024];
-	unsigned int n = 0;
-	int len;
+	const int policy[] = {p->verify_certificate, p->require_certificate,
+			(int)p->verify_client, p->verify_depth};
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool good;
 
-	len = snprintf(text, sizeof(text), "%s|%s|%d%d%d%d|%s|%s|%s",
-			args->settings->session_id ? args->settings->session_id : "",
-			args->label, p->verify_certificate, p->require_certificate,
-			(int)p->verify_client, p->verify_depth,
-			p->ca_list ? p->ca_list : "", p->ca_path ? p->ca_path : "",
-			p->crl ? p->crl : "");
-	if(len < 0)
-		return tls_err_set(err, TLS_RC_BUG, "session id context: no text");
-	if((size_t)len > sizeof(text))
-		len = (int)sizeof(text);
-	if(EVP_Digest(text, (size_t)len, digest, &n, EVP_sha256(), NULL) != 1
-			|| SSL_CTX_set_session_id_context(ctx, digest, n) != 1)
+	good = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
+		   && EVP_DigestUpdate(md, policy, sizeof(policy)) == 1
+		   && digest_text(md, args->settings->session_id)
+		   && digest_text(md, args->label) && digest_text(md, p->ca_list)
+		   && digest_text(md, p->ca_path) && digest_text(md, p->crl)
+		   && EVP_DigestFinal_ex(md, ctx->session_id, NULL) == 1
+		   && SSL_CTX_set_session_id_context(
+					  ctx->ssl_ctx, ctx->session_id, sizeof(ctx->session_id))
+					  == 1;
+	EVP_MD_CTX_free(md);
+	if(!good)
 		return tls_ossl_fail(
 				err, TLS_RC_TLS, "could not set the session id context");
-	SSL_CTX_set_session_cache_mode(
-			ctx, args->role == TLS_ROLE_SERVER && args->settings->session_cache
-						 ? SSL_SESS_CACHE_SERVER
-						 : SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(ctx->ssl_ctx,
+			args->role == TLS_ROLE_SERVER && args->settings->session_cache
+					? SSL_SESS_CACHE_SERVER
+					: SSL_SESS_CACHE_OFF);
 	return TLS_RC_OK;
 }
 
@@ -315,8 +445,9 @@ static uint64_t options_of(const struct tls_settings *settings)
 }
 
 static enum tls_rc setup_protocol(
-		SSL_CTX *ctx, const struct tls_ctx_args *args, struct tls_err *err)
+		struct tls_ctx *c, const struct tls_ctx_args *args, struct tls_err *err)
 {
+	SSL_CTX *ctx = c->ssl_ctx;
 	const struct tls_profile_params *p = args->params;
 	const struct tls_settings *s = args->settings;
 	unsigned int mode =
@@ -331,6 +462,17 @@ static enum tls_rc setup_protocol(
 		return tls_ossl_fail(err, TLS_RC_CONFIG,
 				"cipher_list: \"%s\" selects no cipher of this library",
 				p->cipher_list);
+	if(p->cipher_list != NULL) {
+		c->cipher_list = OPENSSL_strdup(p->cipher_list);
+		if(c->cipher_list == NULL)
+			return tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
+	}
+	c->verify_depth = p->verify_depth;
+	tls_record_watch_context(ctx);
+	if(args->role == TLS_ROLE_SERVER) {
+		SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, NULL);
+		SSL_CTX_set_tlsext_servername_callback(ctx, server_name_cb);
+	}
 	if(s->ssl_release_buffers != 0)
 		mode |= SSL_MODE_RELEASE_BUFFERS;
 	SSL_CTX_set_mode(ctx, mode);
@@ -367,13 +509,13 @@ enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
 	if(ctx->ssl_ctx == NULL)
 		rc = tls_ossl_fail(err, TLS_RC_NOMEM, "could not make a TLS context");
 	else
-		rc = setup_protocol(ctx->ssl_ctx, args, err);
+		rc = setup_protocol(ctx, args, err);
 	if(rc == TLS_RC_OK)
 		rc = setup_identity(ctx, args->params, err);
 	if(rc == TLS_RC_OK)
 		rc = setup_trust(ctx->ssl_ctx, args->role, args->params, err);
 	if(rc == TLS_RC_OK)
-		rc = setup_sessions(ctx->ssl_ctx, args, err);
+		rc = setup_sessions(ctx, args, err);
 	if(rc != TLS_RC_OK) {
 		tls_err_prefix(err, "%s: ", args->label);
 		tls_ctx_free(&ctx);
@@ -398,6 +540,7 @@ void tls_ctx_free(struct tls_ctx **ctx)
 	OPENSSL_free(c->keys);
 	OPENSSL_clear_free(c->key_der, c->key_len);
 	OPENSSL_free(c->cert_der);
+	OPENSSL_free(c->cipher_list);
 	SSL_CTX_free(c->ssl_ctx);
 	OPENSSL_free(c);
 }
@@ -432,17 +575,20 @@ enum tls_rc tls_ctx_use_own_key(
 	return TLS_RC_OK;
 }
 
-enum tls_rc tls_ctx_new_ssl(struct tls_ctx *ctx, SSL **out, struct tls_err *err)
+enum tls_rc tls_ctx_new_ssl(
+		struct tls_ctx_choice *choice, SSL **out, struct tls_err *err)
 {
 	SSL *ssl;
 	enum tls_rc rc;
 
 	*out = NULL;
 	tls_ossl_begin();
-	ssl = SSL_new(ctx->ssl_ctx);
-	if(ssl == NULL)
+	ssl = SSL_new(choice->ctx->ssl_ctx);
+	if(ssl == NULL || SSL_set_ex_data(ssl, choice_index, choice) != 1) {
+		SSL_free(ssl);
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "could not make a TLS session");
-	rc = tls_ctx_use_own_key(ctx, ssl, err);
+	}
+	rc = tls_ctx_use_own_key(choice->ctx, ssl, err);
 	if(rc != TLS_RC_OK) {
 		SSL_free(ssl);
 		return rc;

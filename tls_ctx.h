@@ -27,6 +27,10 @@ struct tls_ctx_args
 	const char *label; /* name of the profile, for errors and sessions */
 };
 
+/* Registers what contexts find by index (hazard 8). Main process, once, before
+ * the first fork. TLS_RC_OK or TLS_RC_NOMEM. */
+enum tls_rc tls_ctx_init(void) TLS_MUST_CHECK;
+
 /* Reads all files of the profile, checks that they fit together and builds
  * the context aside into *OUT (owned by the caller). Main process before the
  * fork or a reloading process; tls_port_processes() must be valid; no lock.
@@ -39,11 +43,26 @@ enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
  * also one that never used it; the caller held the last reference. */
 void tls_ctx_free(struct tls_ctx **ctx);
 
-/* A new SSL object for one connection of the profile in *OUT (owned by the
- * caller), with this process's key in it. Any process, no lock.
+/* How a server's connection finds the profile for the name that its client
+ * asks for. Lives as long as the SSL object, in shared memory. */
+struct tls_ctx_choice
+{
+	/* The context for the server name NAME (as the peer wrote it, without
+	 * NUL bytes, 1 to 255 of them), or NULL to stay. Runs inside a handshake
+	 * step: connection's lock held, any process. */
+	struct tls_ctx *(*by_name)(void *arg, const char *name);
+	void *arg;			 /* borrowed */
+	struct tls_ctx *ctx; /* the context in use, kept up to date */
+};
+
+/* A new SSL object for one connection of CHOICE->ctx in *OUT (owned by the
+ * caller), with this process's key in it. CHOICE is borrowed until *OUT is
+ * freed; by_name may be NULL (clients). When the ClientHello names a profile,
+ * all its settings take effect: versions, ciphers, verification, sessions,
+ * certificate (hazard 10). Any process, no lock.
  * TLS_RC_OK, TLS_RC_NOMEM, TLS_RC_TLS, TLS_RC_BUG (the key does not parse in
  * this process although it did at load). */
-enum tls_rc tls_ctx_new_ssl(struct tls_ctx *ctx, struct ssl_st **out,
+enum tls_rc tls_ctx_new_ssl(struct tls_ctx_choice *choice, struct ssl_st **out,
 		struct tls_err *err) TLS_MUST_CHECK;
 
 /* Gives SSL the key object of the calling process in place of the one of the

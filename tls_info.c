@@ -46,13 +46,13 @@ static enum tls_rc copy_peer(struct tls_info *info, X509 *cert)
 	return TLS_RC_OK;
 }
 
-enum tls_rc tls_info_fill(struct tls_info *info, SSL *ssl)
+/* Fills INFO, which is zeroed. */
+static enum tls_rc fill(struct tls_info *info, SSL *ssl)
 {
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 	enum tls_rc rc = TLS_RC_OK;
 
-	tls_info_clear(info);
 	info->version = SSL_version(ssl);
 	info->cipher = SSL_get_current_cipher(ssl);
 	info->resumed = SSL_session_reused(ssl) == 1;
@@ -64,17 +64,40 @@ enum tls_rc tls_info_fill(struct tls_info *info, SSL *ssl)
 		if(info->server_name == NULL)
 			rc = TLS_RC_NOMEM;
 	}
-	if(rc != TLS_RC_OK)
-		tls_info_clear(info);
-	info->filled = rc == TLS_RC_OK;
 	return rc;
 }
 
-void tls_info_clear(struct tls_info *info)
+enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl)
 {
-	tls_port_free(info->peer_der);
-	tls_port_free(info->server_name);
-	memset(info, 0, sizeof(*info));
+	struct tls_info *fresh;
+	unsigned int again = *info != NULL ? (*info)->again + 1 : 0;
+
+	if(again > TLS_INFO_AGAIN_MAX)
+		return TLS_RC_LIMIT;
+	fresh = tls_port_alloc(sizeof(*fresh));
+	if(fresh == NULL)
+		return TLS_RC_NOMEM;
+	memset(fresh, 0, sizeof(*fresh));
+	fresh->again = again;
+	if(fill(fresh, ssl) != TLS_RC_OK) {
+		tls_info_free(&fresh);
+		return TLS_RC_NOMEM;
+	}
+	fresh->older = *info;
+	*info = fresh;
+	return TLS_RC_OK;
+}
+
+void tls_info_free(struct tls_info **info)
+{
+	while(*info != NULL) {
+		struct tls_info *older = (*info)->older;
+
+		tls_port_free((*info)->peer_der);
+		tls_port_free((*info)->server_name);
+		tls_port_free(*info);
+		*info = older;
+	}
 }
 
 const char *tls_info_version(const struct tls_info *info)

@@ -7,9 +7,8 @@
  * was copied when the handshake ended.
  * Holds no OpenSSL object of the connection, so that scripts and RPCs can read
  * it in any process while another one uses the connection; parses certificates
- * on demand from their DER form. Filled by tls_conn under the connection's
- * lock; afterwards constant until the connection is freed (but a
- * renegotiation, where allowed, fills it again under the same lock). */
+ * on demand from their DER form. Made by tls_conn under the connection's
+ * lock; afterwards constant until the connection is freed. */
 #ifndef TLS_INFO_H
 #define TLS_INFO_H
 
@@ -25,9 +24,16 @@ struct ssl_st;
 /* Largest peer certificate kept; a larger one is known to be there only. */
 #define TLS_INFO_CERT_MAX 65536
 
+/* Renegotiations after which a connection is given up: the facts of each
+ * handshake live as long as the connection. */
+#define TLS_INFO_AGAIN_MAX 8
+
 struct tls_info
 {
-	bool filled;
+	/* Facts of the handshake before (renegotiation = 1), kept because a
+	 * script may be reading them; NULL else. Owned. */
+	struct tls_info *older;
+	unsigned int again; /* how many there are */
 	bool resumed;
 	bool peer_presented; /* the peer has shown a certificate */
 	int version;		 /* wire number, 0x0304 for TLS 1.3 */
@@ -40,15 +46,17 @@ struct tls_info
 	char *server_name; /* owned, shared memory, lower case; NULL when none */
 };
 
-/* Fills INFO from SSL, whose handshake is complete, replacing what was there.
- * TLS_RC_OK, or TLS_RC_NOMEM with INFO cleared. Under the connection's lock. */
-enum tls_rc tls_info_fill(
-		struct tls_info *info, struct ssl_st *ssl) TLS_MUST_CHECK;
+/* Makes *INFO from SSL, whose handshake is complete; what *INFO was goes behind
+ * it. TLS_RC_OK; TLS_RC_NOMEM or TLS_RC_LIMIT (too many handshakes) with *INFO
+ * unchanged. Under the connection's lock. */
+enum tls_rc tls_info_add(
+		struct tls_info **info, struct ssl_st *ssl) TLS_MUST_CHECK;
 
-/* Frees what INFO owns and zeroes it. Any process. */
-void tls_info_clear(struct tls_info *info);
+/* Frees *INFO and all before it and sets it to NULL; NULL is fine. Any
+ * process, when nobody reads any more. */
+void tls_info_free(struct tls_info **info);
 
-/* Protocol version as OpenSSL prints it ("TLSv1.3"); "unknown" unfilled. */
+/* Protocol version as OpenSSL prints it ("TLSv1.3"); "unknown" else. */
 const char *tls_info_version(const struct tls_info *info);
 
 /* Cipher name as OpenSSL prints it, or "unknown". */
@@ -58,7 +66,7 @@ const char *tls_info_cipher(const struct tls_info *info);
 int tls_info_cipher_bits(const struct tls_info *info);
 
 /* OpenSSL's one-line description of the cipher, without the newline that it
- * ends with, into BUF (0-terminated, cut to SIZE > 0); "unknown" unfilled. */
+ * ends with, into BUF (0-terminated, cut to SIZE > 0); "unknown" else. */
 void tls_info_cipher_description(
 		const struct tls_info *info, char *buf, size_t size);
 

@@ -334,13 +334,16 @@ static void message_cb(int write_p, int version, int content_type,
 		keys->written++;
 }
 
+void tls_record_watch_context(SSL_CTX *ctx)
+{
+	SSL_CTX_set_keylog_callback(ctx, keylog_cb);
+}
+
 enum tls_rc tls_record_watch(SSL *ssl, struct tls_record_keys *keys)
 {
 	memset(keys, 0, sizeof(*keys));
 	if(SSL_set_ex_data(ssl, keys_index, keys) != 1)
 		return TLS_RC_NOMEM;
-	/* One pointer, the same for all connections of all profiles. */
-	SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), keylog_cb);
 	SSL_set_msg_callback(ssl, message_cb);
 	SSL_set_msg_callback_arg(ssl, keys);
 	return TLS_RC_OK;

@@ -17,6 +17,7 @@
 
 #include "tls_err.h"
 
+struct ssl_ctx_st;
 struct ssl_st;
 
 #define TLS_RECORD_HEADER 5		   /* RFC 8446 s5.1 */
@@ -85,6 +86,10 @@ struct tls_record_keys
 	size_t n_head;
 	size_t left; /* bytes of its body still to come */
 };
+
+/* Makes the connections of the context CTX, which nobody uses yet, able to
+ * report. */
+void tls_record_watch_context(struct ssl_ctx_st *ctx);
 
 /* Makes SSL report into KEYS, which is zeroed and must live as long as SSL.
  * Before the handshake. TLS_RC_OK or TLS_RC_NOMEM. */

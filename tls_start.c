@@ -7,6 +7,7 @@
 
 #include "tls_start.h"
 
+#include "tls_ctx.h"
 #include "tls_ossl.h"
 #include "tls_record.h"
 
@@ -94,6 +95,26 @@ static bool run_version(SSL_CTX *server_ctx, SSL_CTX *client_ctx, int version)
 	return ok;
 }
 
+/* Algorithms that the handshakes below do not use, but those of peers may. What
+ * a library does not have is no error. */
+static void fetch_others(void)
+{
+	static const char *const keys[] = {
+			"RSA", "RSA-PSS", "DH", "X25519", "X448", "ED25519", "ED448"};
+	static const char *const groups[] = {"X25519MLKEM768"};
+	size_t i;
+
+	for(i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(NULL, keys[i], NULL));
+		EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(NULL, keys[i], NULL));
+		EVP_KEYEXCH_free(EVP_KEYEXCH_fetch(NULL, keys[i], NULL));
+		EVP_ASYM_CIPHER_free(EVP_ASYM_CIPHER_fetch(NULL, keys[i], NULL));
+	}
+	for(i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		EVP_KEM_free(EVP_KEM_fetch(NULL, groups[i], NULL));
+	ERR_clear_error();
+}
+
 static enum tls_rc warm_up(struct tls_err *err)
 {
 	SSL_CTX *server = NULL;
@@ -103,6 +124,7 @@ static enum tls_rc warm_up(struct tls_err *err)
 	enum tls_rc rc = TLS_RC_TLS;
 
 	tls_ossl_begin();
+	fetch_others();
 	key = EVP_EC_gen("P-256");
 	cert = key != NULL ? make_certificate(key) : NULL;
 	server = SSL_CTX_new(TLS_server_method());
@@ -133,6 +155,8 @@ enum tls_rc tls_start_library(struct tls_err *err)
 
 	if(rc == TLS_RC_OK)
 		rc = tls_record_init(err);
+	if(rc == TLS_RC_OK && tls_ctx_init() != TLS_RC_OK)
+		rc = tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
 	return rc == TLS_RC_OK ? warm_up(err) : rc;
 }
 
