@@ -40,6 +40,7 @@
 #include "../../core/timer_ticks.h"
 #include "../../core/tls_hooks.h"
 #include "../../core/ver.h"
+#include "../../core/xavp.h"
 
 #ifndef VERSIONVAL
 #error "VERSIONVAL is not set: build with the Makefile of the module"

@@ -9,6 +9,7 @@
 #include "tls_cfg.h"
 #include "tls_host.h"
 #include "tls_init.h"
+#include "tls_select.h"
 
 /* Everything else in this library is hidden: names like tls_init exist in
  * the core and in other libraries. */
@@ -20,10 +21,10 @@ int mod_register(char *path, int *dlflags, void *p1, void *p2);
 struct module_exports exports = {
 		"tls",			   /* name */
 		DEFAULT_DLFLAGS,   /* dlopen flags */
-		0,				   /* script functions */
+		tls_select_cmds,   /* script functions */
 		tls_cfg_modparams, /* modparams */
-		0,				   /* RPC commands */
-		0,				   /* pseudo-variables */
+		0,				   /* RPC commands: tls_rpc registers them */
+		tls_select_pvs,	   /* pseudo-variables */
 		0,				   /* reply handler */
 		tls_init_module,   /* mod_init */
 		tls_init_child,	   /* child_init */
@@ -37,5 +38,7 @@ int mod_register(char *path, int *dlflags, void *p1, void *p2)
 	(void)dlflags;
 	(void)p1;
 	(void)p2;
-	return tls_init_register();
+	if(tls_init_register() < 0 || tls_select_init() < 0)
+		return -1;
+	return tls_select_register_kemi();
 }

@@ -156,6 +156,9 @@ enum tls_role
 			1, "ct_wq_blk_size", "block size of the clear text queue")         \
 	X(renegotiation, BOOL, 0, 0, 1, "renegotiation", NULL, 0, NULL,            \
 			"allow renegotiation started by the peer (TLS 1.2 and older)")     \
+	X(xavp_cfg, STR, NULL, 0, 0, "xavp_cfg", NULL, 0, NULL,                    \
+			"name of the xavp with server_name and server_id of connections "  \
+			"that are opened")                                                 \
 	X(record_layer, STR, "own", 0, 0, "record_layer", NULL, 0, NULL,           \
 			"own or openssl: who protects records after the handshake")        \
 	X(rand_engine, STR, NULL, 0, 0, "rand_engine", NULL, 0, NULL,              \

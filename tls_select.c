@@ -744,9 +744,36 @@ static int is_peer_verified(struct sip_msg *msg, char *p1, char *p2)
 	return peer_verified(msg);
 }
 
+/* KSR.tls.set_connect_server_id(id) and the function of the native script. A
+ * wish that cannot be kept is an error in the log, never the end of the
+ * message, as in the stock module. */
+static int wish_id(struct sip_msg *msg, str *id)
+{
+	(void)msg;
+	if(!tls_server_wish_id(id->s, (size_t)id->len))
+		LM_ERR("tls_set_connect_server_id: \"%.*s\" is too long or not a "
+			   "text\n",
+				id->len, id->s);
+	return 1;
+}
+
+static int set_connect_server_id(struct sip_msg *msg, char *p1, char *p2)
+{
+	str id;
+
+	(void)p2;
+	if(fixup_get_svalue(msg, (gparam_t *)p1, &id) < 0) {
+		LM_ERR("tls_set_connect_server_id: the parameter has no value\n");
+		return -1;
+	}
+	return wish_id(msg, &id);
+}
+
 cmd_export_t tls_select_cmds[] = {
 		{"is_peer_verified", (cmd_function)is_peer_verified, 0, NULL, NULL,
 				REQUEST_ROUTE},
+		{"tls_set_connect_server_id", (cmd_function)set_connect_server_id, 1,
+				fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
 		{NULL, NULL, 0, NULL, NULL, 0},
 };
 
@@ -815,6 +842,7 @@ static sr_kemi_xval_t *kemi_cget(sip_msg_t *msg, str *name)
 
 static sr_kemi_t kemi_functions[] = {
 		KEMI("is_peer_verified", SR_KEMIP_INT, peer_verified, SR_KEMIP_NONE),
+		KEMI("set_connect_server_id", SR_KEMIP_INT, wish_id, SR_KEMIP_STR),
 		KEMI("cget", SR_KEMIP_XVAL, kemi_cget, SR_KEMIP_STR),
 		{STR_NULL, STR_NULL, 0, NULL, {0, 0, 0, 0, 0, 0}},
 };

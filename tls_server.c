@@ -40,6 +40,7 @@ struct tls_session
 	struct tls_conn *conn;			   /* owned */
 	struct tls_domains *domains;	   /* owned reference: our generation */
 	const struct tls_profile *profile; /* borrowed from domains */
+	struct tls_addr local;			   /* by which profiles are chosen */
 	time_t created;					   /* of the session */
 	bool eof_waits;	  /* the host's EOF is held back for pending bytes */
 	bool close_waits; /* close when the clear-text queue has been sent */
@@ -75,6 +76,19 @@ static void session_free(struct tls_session **session)
 	tls_port_free(s);
 }
 
+/* The client has said which name it wants to reach: the profile of that name
+ * in the generation that this connection holds. Inside a handshake step, under
+ * write_lock. */
+static struct tls_ctx *by_name_cb(void *arg, const char *name)
+{
+	struct tls_session *session = arg;
+	struct tls_domain_query query = {
+			.role = TLS_ROLE_SERVER, .local = &session->local, .name = name};
+
+	session->profile = tls_domain_lookup(session->domains, &query);
+	return session->profile->ctx;
+}
+
 static enum tls_rc session_new(struct tls_session **out,
 		const struct tls_domain_query *query, struct tls_err *err)
 {
@@ -98,7 +112,10 @@ static enum tls_rc session_new(struct tls_session **out,
 		goto out;
 	}
 	session->profile = tls_domain_lookup(session->domains, query);
+	session->local = *query->local;
 	args.ctx = session->profile->ctx;
+	args.by_name = query->role == TLS_ROLE_SERVER ? by_name_cb : NULL;
+	args.by_name_arg = session;
 	rc = tls_conn_new(&session->conn, &args, err);
 	if(rc != TLS_RC_OK)
 		goto out;
@@ -109,6 +126,46 @@ out:
 	return rc;
 }
 
+/* ---- what the script asks of connections that it opens ---- */
+
+/* Longest server name or server_id with its 0 byte. */
+#define WISH_MAX 256
+
+/* Set by tls_server_wish_id for the next connection of this process. */
+static char wished_id[WISH_MAX];
+
+bool tls_server_wish_id(const char *id, size_t n)
+{
+	if(n >= sizeof(wished_id) || memchr(id, 0, n) != NULL)
+		return false;
+	memcpy(wished_id, id, n);
+	wished_id[n] = '\0';
+	return true;
+}
+
+/* Field NAME of the xavp that xavp_cfg names, of the message that this process
+ * is working on, into OUT. False when there is none. */
+static bool read_wish(const char *name, char out[WISH_MAX])
+{
+	char *list = tls_cfg_settings()->xavp_cfg;
+	str list_name;
+	str field = {(char *)(uintptr_t)name, (int)strlen(name)};
+	sr_xavp_t *value;
+
+	if(list == NULL || list[0] == '\0')
+		return false;
+	list_name.s = list;
+	list_name.len = (int)strlen(list);
+	value = xavp_get_child_with_sval(&list_name, &field);
+	if(value == NULL || value->val.v.s.len <= 0
+			|| value->val.v.s.len >= WISH_MAX
+			|| memchr(value->val.v.s.s, 0, (size_t)value->val.v.s.len) != NULL)
+		return false;
+	memcpy(out, value->val.v.s.s, (size_t)value->val.v.s.len);
+	out[value->val.v.s.len] = '\0';
+	return true;
+}
+
 /* Makes the session of C when it has none: at the first byte of either
  * direction, not at accept, so that a flood of TCP opens stays cheap and
  * role and local address are final. Under write_lock. */
@@ -117,6 +174,8 @@ static enum tls_rc session_ensure(
 {
 	struct tls_domain_query query = {0};
 	struct tls_addr local;
+	char name[WISH_MAX];
+	char id[WISH_MAX];
 	enum tls_rc rc;
 
 	*out = session_of(c);
@@ -128,7 +187,17 @@ static enum tls_rc session_ensure(
 	query.role = (c->flags & F_CONN_PASSIVE) != 0 ? TLS_ROLE_SERVER
 												  : TLS_ROLE_CLIENT;
 	query.local = &local;
+	if(query.role == TLS_ROLE_CLIENT) {
+		if(read_wish("server_name", name))
+			query.name = name;
+		if(read_wish("server_id", id))
+			query.server_id = id;
+		else if(wished_id[0] != '\0')
+			query.server_id = wished_id;
+	}
 	rc = session_new(out, &query, err);
+	if(query.server_id == wished_id)
+		wished_id[0] = '\0'; /* for one connection only */
 	c->extra_data = *out;
 	return rc;
 }
@@ -174,7 +243,7 @@ static void report(struct tcp_connection *c, struct tls_session *session,
 
 	if(session != NULL && session->reported)
 		return;
-	if(session != NULL)
+	if(session != NULL && level != TLS_LOG_DBG)
 		session->reported = true;
 	tls_addr_set(&addr, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
 	tls_addr_print(&addr, peer, sizeof(peer));
@@ -279,7 +348,7 @@ static void note_eof(struct tcp_connection *c, struct tls_session *session)
 {
 	struct tls_err err;
 
-	if(c->state != S_CONN_EOF || session->eof_waits)
+	if(session == NULL || c->state != S_CONN_EOF || session->eof_waits)
 		return;
 	if(tls_conn_eof(session->conn, &err) == TLS_RC_CLOSED)
 		return;
@@ -298,15 +367,24 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 		char *dst, size_t room, size_t *n_clear, struct tls_err *err)
 {
 	struct tls_session *session = session_of(c);
+	size_t ask = room - *n_clear;
 	int n = 0;
 	enum tls_rc rc;
 
+	/* Decryption does not make bytes more: what is read now fits into the
+	 * room and need not be kept in shared memory for the next call. */
+	if(ask < SOCKET_READ_MIN)
+		ask = SOCKET_READ_MIN;
+	if(ask > sizeof(in_buffer))
+		ask = sizeof(in_buffer);
 	if(may_read_socket(c, session, flags)) {
 		n = tcp_read_data(
-				TLS_HOST_FD(c), c, (char *)in_buffer, sizeof(in_buffer), flags);
+				TLS_HOST_FD(c), c, (char *)in_buffer, (int)ask, flags);
 		if(n < 0)
 			return tls_err_set(err, TLS_RC_CLOSED, "could not read");
 	}
+	if(n == 0 && session == NULL)
+		return TLS_RC_OK; /* a probe that opens and closes costs nothing */
 	lock_get(&c->write_lock);
 	rc = session_ensure(c, &session, err);
 	if(rc == TLS_RC_OK)
@@ -317,6 +395,14 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 	if(rc == TLS_RC_OK && *n_clear < room && may_read_socket(c, session, flags))
 		return TLS_RC_AGAIN;
 	return rc;
+}
+
+/* The stream is over for the host: it handles the messages that are complete
+ * and closes without an error of its own in the log. */
+static void end_stream(struct tcp_connection *c, rd_conn_flags_t *flags)
+{
+	c->state = S_CONN_EOF;
+	*flags |= RD_CONN_EOF;
 }
 
 /* Host contract: core/tcp_read.c, tcp_read(). Receiver that owns C, no lock.
@@ -351,12 +437,17 @@ static int read_cb(struct tcp_connection *c, rd_conn_flags_t *flags)
 	}
 	if(rc == TLS_RC_CLOSED && session_of(c) != NULL
 			&& tls_conn_state(session_of(c)->conn) == TLS_CONN_CLOSED) {
-		c->state = S_CONN_EOF;
-		*flags |= RD_CONN_EOF;
+		end_stream(c, flags);
 		return (int)n_clear;
 	}
 	if(rc != TLS_RC_CLOSED) /* the host has logged failed reads */
 		report_failure(c, session_of(c), &err);
+	if(rc == TLS_RC_PEER) {
+		/* Messages before the fault were sealed well; -1 would lose them and
+		 * make the core log an error for each scan of the port. */
+		end_stream(c, flags);
+		return (int)n_clear;
+	}
 	req->error = TCP_READ_ERROR;
 	return -1;
 }
@@ -395,11 +486,16 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 		*rest_buf = *pbuf + taken;
 		*rest_len = *plen - (unsigned int)taken;
 	}
-	if(tls_conn_queued(session->conn) > 0
-			&& (send_flags->f & SND_F_CON_CLOSE) != 0) {
-		/* The message waits for the handshake: close after it, not now. */
+	if((send_flags->f & SND_F_CON_CLOSE) != 0
+			&& (*rest_len > 0 || tls_conn_queued(session->conn) > 0)) {
+		/* Not all of the message leaves now: close after it, not before. The
+		 * core looks at the connection's own flags too when it has flushed
+		 * its queue (core/tcp_main.c, handle_tcpconn_ev). */
 		send_flags->f &= ~SND_F_CON_CLOSE;
-		session->close_waits = true;
+		if(tls_conn_queued(session->conn) > 0) {
+			c->send_flags.f &= ~SND_F_CON_CLOSE;
+			session->close_waits = true;
+		}
 	}
 	*pbuf = (const char *)io.out;
 	*plen = (unsigned int)io.n_out;
@@ -423,15 +519,17 @@ static int init_cb(struct tcp_connection *c, int sock)
 }
 
 /* tcp main only, just before close(FD); the global TCP lock may be held and a
- * sender may be inside the engine. Best effort, never blocks. */
+ * sender may be inside the engine. Best effort, never blocks: the main process
+ * comes here too when it stops, and a worker may have been ended while it held
+ * write_lock. */
 static void close_cb(struct tcp_connection *c, int fd)
 {
 	struct tls_conn_io io = {.out = out_buffer, .out_size = sizeof(out_buffer)};
 	struct tls_session *session;
 
-	if(!tls_cfg_settings()->send_close_notify)
+	if(stopping || !tls_cfg_settings()->send_close_notify
+			|| lock_try(&c->write_lock) != 0)
 		return;
-	lock_get(&c->write_lock);
 	session = session_of(c);
 	if(session != NULL) {
 		tls_conn_shutdown(session->conn, &io);
@@ -570,12 +668,8 @@ time_t tls_server_created(const struct tcp_connection *c)
 const struct tls_info *tls_server_info(struct tcp_connection *c)
 {
 	struct tls_session *session = session_of(c);
-	const struct tls_info *info;
 
-	if(session == NULL)
-		return NULL;
-	info = tls_conn_info(session->conn);
-	return info->filled ? info : NULL;
+	return session != NULL ? tls_conn_info(session->conn) : NULL;
 }
 
 const unsigned char *tls_server_my_certificate(

@@ -32,6 +32,11 @@ void tls_server_stop(void);
 /* Fills HOOKS with the functions of this file; other members are left. */
 void tls_server_hooks(struct tls_hooks *hooks);
 
+/* The next connection that this process opens uses the client profile with the
+ * server_id ID of N bytes, unless the xavp says otherwise. False when ID is too
+ * long or has a NUL byte. */
+bool tls_server_wish_id(const char *id, size_t n);
+
 /* ---- questions of scripts and RPCs, any process ---- */
 
 /* The connection that MSG came in on, or, in an event route of the module,
