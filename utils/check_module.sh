@@ -28,7 +28,12 @@ flags=$(printf '%s\n' "$text" | sed -n 's/[[:space:]]*$//; s/^flags: //p')
 
 has_string()
 {
-	tr '\0' '\n' <"$module" | grep -aFxq -- "$1"
+	# At the end of a line: what lies in front of a string in the file may be
+	# a number that does not end with a NUL byte.
+	tr '\0' '\n' <"$module" | LC_ALL=C awk -v want="$1" '
+		length($0) >= length(want) \
+				&& substr($0, length($0) - length(want) + 1) == want { n++ }
+		END { exit n == 0 }'
 }
 
 has_string "$version" || complain "version is not \"$version\""
