@@ -67,7 +67,8 @@ struct arena
 	size_t live_blocks;
 	size_t live_bytes;
 	unsigned long allocs;
-	unsigned long fail_in; /* 0 = never */
+	unsigned long fail_in;	/* 0 = never */
+	unsigned long fail_run; /* how many fail in a row then */
 	bool failed;
 	uint64_t ms;
 	unsigned log_count[TLS_LOG_DBG + 1];
@@ -244,6 +245,8 @@ static bool must_fail_locked(void)
 	if(the_arena->fail_in == 0 || --the_arena->fail_in != 0)
 		return false;
 	the_arena->failed = true;
+	if(--the_arena->fail_run > 0)
+		the_arena->fail_in = 1;
 	return true;
 }
 
@@ -484,13 +487,19 @@ unsigned long port_stub_allocs(void)
 	return n;
 }
 
-void port_stub_fail_at(unsigned long k)
+void port_stub_fail_run(unsigned long k, unsigned long n)
 {
 	arena_open();
 	arena_lock();
 	the_arena->fail_in = k;
+	the_arena->fail_run = n;
 	the_arena->failed = false;
 	arena_unlock();
+}
+
+void port_stub_fail_at(unsigned long k)
+{
+	port_stub_fail_run(k, 1);
 }
 
 bool port_stub_failed(void)

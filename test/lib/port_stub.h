@@ -40,6 +40,10 @@ unsigned long port_stub_allocs(void);
  * return NULL, once; 0 = none. Counted over all processes. */
 void port_stub_fail_at(unsigned long k);
 
+/* The same for the K-th and all in all N (> 0) allocations in a row: for rooms
+ * that try again. */
+void port_stub_fail_run(unsigned long k, unsigned long n);
+
 /* True when the failure ordered last has happened. False says that a ladder
  * has reached its end. */
 bool port_stub_failed(void);
