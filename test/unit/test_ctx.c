@@ -1,0 +1,458 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Tests of contexts: every bad file and setting with the sentence that the
+ * operator gets, failing memory, keys that are wiped, keys of processes and
+ * session contexts. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CUnit/CUnit.h>
+
+#include "../lib/engine_pair.h"
+#include "../lib/pki.h"
+#include "../lib/port_stub.h"
+
+void test_ctx_add(void);
+
+static int begin(void)
+{
+	port_stub_reset();
+	engine_init();
+	return 0;
+}
+
+/* ---- bad input ---- */
+
+static char garbage[] =
+		"-----BEGIN NOTHING-----\nAAAA\n-----END NOTHING-----\n";
+
+/* The certificate of NAME with a chain of one block of junk behind it. */
+static const char *damaged_chain(void)
+{
+	static const char junk[] = "-----BEGIN CERTIFICATE-----\nMIIB\n"
+							   "-----END CERTIFICATE-----\n";
+
+	pki_write("junk.pem", junk, sizeof(junk) - 1);
+	return pki_join("damaged.pem", "ec.pem", "junk.pem");
+}
+
+static void make_files(void)
+{
+	pki_write("garbage.pem", garbage, sizeof(garbage) - 1);
+	pki_write("empty.pem", "", 0);
+	damaged_chain();
+	pki_encrypt("ec-secret.key", "ec", "right");
+	mkdir(pki_path("folder"), 0700);
+	unlink(pki_path("fifo.pem"));
+	CU_ASSERT_EQUAL(mkfifo(pki_path("fifo.pem"), 0600), 0);
+}
+
+struct bad_row
+{
+	/* files in the scratch folder, NULL = not set */
+	const char *certificate;
+	const char *private_key;
+	const char *password;
+	const char *ca_list;
+	const char *ca_path;
+	const char *crl;
+	const char *cipher_list;
+	const char *setting; /* these must be in the sentence */
+	const char *file;
+	const char *reason;
+};
+
+#define EC "ec.pem", "ec.key", NULL
+
+static const struct bad_row bad_rows[] = {
+		/* the certificate */
+		{"absent", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"absent", "No such file"},
+		{"ca.pem/x", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"ca.pem/x", "Not a directory"},
+		{"folder", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"folder", "not a regular file"},
+		{"fifo.pem", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"fifo.pem", "not a regular file"},
+		{"empty.pem", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"empty.pem", "empty"},
+		{"garbage.pem", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"garbage.pem", "no certificate"},
+		{"ec.key", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"ec.key", "no certificate"},
+		{"damaged.pem", "ec.key", NULL, NULL, NULL, NULL, NULL, "certificate",
+				"damaged.pem", "damaged"},
+		{"ec.pem", NULL, NULL, NULL, NULL, NULL, NULL, "certificate", "ec.pem",
+				"private_key is not"},
+		/* the key */
+		{"ec.pem", "absent", NULL, NULL, NULL, NULL, NULL, "private_key",
+				"absent", "No such file"},
+		{"ec.pem", "garbage.pem", NULL, NULL, NULL, NULL, NULL, "private_key",
+				"garbage.pem", "no private key"},
+		{"ec.pem", "rsa.key", NULL, NULL, NULL, NULL, NULL, "private_key",
+				"rsa.key", "does not belong"},
+		{"ec.pem", "revoked.key", NULL, NULL, NULL, NULL, NULL, "private_key",
+				"revoked.key", "does not belong"},
+		{"ec.pem", "ec-secret.key", NULL, NULL, NULL, NULL, NULL, "private_key",
+				"ec-secret.key", "private_key_password"},
+		{"ec.pem", "ec-secret.key", "pass-4711", NULL, NULL, NULL, NULL,
+				"private_key", "ec-secret.key", "could not decrypt"},
+		/* trust */
+		{EC, "absent", NULL, NULL, NULL, "ca_list", "absent", "ca_list"},
+		{EC, "garbage.pem", NULL, NULL, NULL, "ca_list", "garbage.pem",
+				"ca_list"},
+		{EC, "empty.pem", NULL, NULL, NULL, "ca_list", "empty.pem", "ca_list"},
+		{EC, "folder", NULL, NULL, NULL, "ca_list", "folder", "ca_list"},
+		{EC, "fifo.pem", NULL, NULL, NULL, "ca_list", "fifo.pem", "regular"},
+		{EC, NULL, "absent", NULL, NULL, "ca_path", "absent", "No such file"},
+		{EC, NULL, "ca.pem", NULL, NULL, "ca_path", "ca.pem", "directory"},
+		{EC, "ca.pem", NULL, "absent", NULL, "crl", "absent", "crl"},
+		{EC, "ca.pem", NULL, "garbage.pem", NULL, "crl", "garbage.pem",
+				"revocation"},
+		{EC, "ca.pem", NULL, "ca.pem", NULL, "crl", "ca.pem", "revocation"},
+		{EC, "ca.pem", NULL, "fifo.pem", NULL, "crl", "fifo.pem", "regular"},
+		/* ciphers */
+		{EC, NULL, NULL, NULL, "NO-SUCH-CIPHER", "cipher_list",
+				"NO-SUCH-CIPHER", "no cipher"},
+		{EC, NULL, NULL, NULL, "!ALL", "cipher_list", "!ALL", "no cipher"},
+};
+#define N_BAD (sizeof(bad_rows) / sizeof(bad_rows[0]))
+
+static char *path(const char *file)
+{
+	return file != NULL ? (char *)(uintptr_t)pki_path(file) : NULL;
+}
+
+static void bad_case(const struct bad_row *row)
+{
+	struct engine_profile profile;
+	struct tls_ctx *ctx = (struct tls_ctx *)&profile;
+	struct tls_err err;
+	enum tls_rc rc;
+	size_t live;
+	bool good;
+
+	engine_profile_init(&profile, TLS_ROLE_SERVER, NULL);
+	profile.params.certificate = path(row->certificate);
+	profile.params.private_key = path(row->private_key);
+	profile.params.private_key_password = (char *)(uintptr_t)row->password;
+	profile.params.ca_list = path(row->ca_list);
+	profile.params.ca_path = path(row->ca_path);
+	profile.params.crl = path(row->crl);
+	profile.params.cipher_list = (char *)(uintptr_t)row->cipher_list;
+	tls_ossl_thread_stop();
+	live = engine_live_blocks();
+	alarm(20); /* a FIFO that somebody opens would hang for ever */
+	rc = engine_ctx(&ctx, &profile, &err);
+	alarm(0);
+	good = rc == TLS_RC_CONFIG && ctx == NULL && ERR_peek_error() == 0
+		   && strstr(err.text, profile.label) != NULL
+		   && strstr(err.text, row->setting) != NULL
+		   && strstr(err.text, row->file) != NULL
+		   && strstr(err.text, row->reason) != NULL
+		   && (row->password == NULL
+				   || strstr(err.text, row->password) == NULL);
+	if(!good)
+		fprintf(stderr, "\n%s %s %s: %s \"%s\"\n", row->setting, row->file,
+				row->reason, tls_err_rc_name(rc), rc ? err.text : "");
+	CU_ASSERT_TRUE(good);
+	tls_ctx_free(&ctx);
+	tls_ossl_thread_stop();
+	CU_ASSERT_TRUE(engine_live_blocks() <= live);
+}
+
+static void test_bad(void)
+{
+	struct tls_ctx *ctx = NULL;
+	struct engine_profile profile;
+	size_t i;
+
+	make_files();
+	/* a good one first, so that the library has made what it keeps */
+	engine_profile_init(&profile, TLS_ROLE_SERVER, "rsa");
+	profile.params.ca_list = path("ca.pem");
+	profile.params.crl = path("crl.pem");
+	CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, NULL), TLS_RC_OK);
+	tls_ctx_free(&ctx);
+	profile.params.private_key = path("ec-secret.key");
+	CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, NULL), TLS_RC_CONFIG);
+	for(i = 0; i < N_BAD; i++)
+		bad_case(&bad_rows[i]);
+}
+
+static void test_good(void)
+{
+	struct engine_profile profile;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	const unsigned char *der;
+	size_t n;
+
+	engine_profile_init(&profile, TLS_ROLE_SERVER, NULL);
+	CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	CU_ASSERT_PTR_NULL(tls_ctx_certificate(ctx, &n));
+	CU_ASSERT_EQUAL(n, 0);
+	tls_ctx_free(&ctx);
+	CU_ASSERT_PTR_NULL(ctx);
+	tls_ctx_free(&ctx);
+
+	pki_encrypt("ec-secret.key", "ec", "right");
+	engine_profile_init(&profile, TLS_ROLE_CLIENT, "ec");
+	profile.params.private_key = path("ec-secret.key");
+	profile.params.private_key_password = (char *)(uintptr_t) "right";
+	profile.params.certificate =
+			(char *)(uintptr_t)pki_join("chain.pem", "ec.pem", "ca.pem");
+	profile.params.ca_list = path("ca.pem");
+	profile.params.ca_path = (char *)(uintptr_t)pki_path(".");
+	profile.params.crl = path("crl.pem");
+	CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	der = tls_ctx_certificate(ctx, &n);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(der);
+	CU_ASSERT_EQUAL(n, (size_t)i2d_X509(pki_cert("ec"), NULL));
+	tls_ctx_free(&ctx);
+}
+
+/* ---- memory ---- */
+
+/* Builds PROFILE with allocation K failing; *FAILED says whether it did.
+ * Returns the blocks that this left behind. */
+static ssize_t ladder_step(
+		const struct engine_profile *profile, unsigned long k, bool *failed)
+{
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	enum tls_rc rc;
+	size_t live;
+
+	tls_ossl_thread_stop();
+	live = engine_live_blocks();
+	engine_fail_at(k);
+	rc = engine_ctx(&ctx, profile, &err);
+	*failed = port_stub_failed();
+	engine_fail_at(0);
+	CU_ASSERT_EQUAL(rc == TLS_RC_OK, ctx != NULL);
+	CU_ASSERT_TRUE(rc == TLS_RC_OK || err.text[0] != '\0');
+	CU_ASSERT_NOT_EQUAL(rc, TLS_RC_BUG);
+	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+	tls_ctx_free(&ctx);
+	tls_ossl_thread_stop();
+	return (ssize_t)(engine_live_blocks() - live);
+}
+
+static void test_ladder(void)
+{
+	unsigned long stride = getenv("TLS_TEST_FULL") != NULL ? 1 : 29;
+	struct engine_profile profile;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	unsigned long k;
+	bool failed = true;
+	ssize_t left;
+	int again;
+
+	engine_profile_init(&profile, TLS_ROLE_SERVER, "rsa");
+	profile.params.verify_certificate = 1;
+	profile.params.ca_list = path("ca.pem");
+	profile.params.crl = path("crl.pem");
+	for(k = 0; k < 3; k++) {
+		CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+		tls_ctx_free(&ctx);
+	}
+	for(k = 1; failed; k += stride) {
+		/* OpenSSL fills caches (of fetched algorithms) now and then; only
+		 * what the same failure leaves each time is a leak */
+		for(left = 1, again = 0; left > 0 && again < 4; again++)
+			left = ladder_step(&profile, k, &failed);
+		if(left > 0)
+			fprintf(stderr, "\nctx: k %lu leaves %zd blocks\n", k, left);
+		CU_ASSERT_TRUE(left <= 0);
+	}
+	CU_ASSERT_TRUE(k > 100);
+}
+
+/* ---- the key is wiped ---- */
+
+static unsigned char *seen_key; /* DER to look for, NULL = not looking */
+static size_t seen_key_len;
+static bool was_wiped;
+
+/* In front of the library's: what is freed with a wipe passes here. */
+void CRYPTO_clear_free(void *p, size_t n, const char *file, int line)
+{
+	static void (*next)(void *, size_t, const char *, int);
+
+	if(next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "CRYPTO_clear_free");
+	if(seen_key != NULL && p != NULL && n == seen_key_len
+			&& !memcmp(p, seen_key, n))
+		was_wiped = true;
+	next(p, n, file, line);
+}
+
+static void test_wiped(void)
+{
+	static const char *const names[] = {"ec", "rsa", "ed"};
+	struct engine_profile profile;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	size_t i;
+
+	for(i = 0; i < 3; i++) {
+		engine_profile_init(&profile, TLS_ROLE_SERVER, names[i]);
+		CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+		seen_key = NULL;
+		seen_key_len = (size_t)i2d_PrivateKey(pki_key(names[i]), &seen_key);
+		was_wiped = false;
+		tls_ctx_free(&ctx);
+		CU_ASSERT_TRUE(was_wiped);
+		OPENSSL_free(seen_key);
+		seen_key = NULL;
+	}
+}
+
+/* ---- processes ---- */
+
+static void test_own_keys(void)
+{
+	struct engine_profile profile;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	EVP_PKEY *keys[4];
+	struct tls_ctx_choice choice = {NULL, NULL, NULL};
+	SSL *ssl, *moved;
+	unsigned int i, j;
+
+	port_stub_set_process(0, 4);
+	engine_profile_init(&profile, TLS_ROLE_SERVER, "rsa");
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	choice.ctx = ctx;
+	CU_ASSERT_EQUAL_FATAL(tls_ctx_new_ssl(&choice, &moved, &err), TLS_RC_OK);
+	for(i = 0; i < 4; i++) {
+		port_stub_set_process(i, 4);
+		CU_ASSERT_EQUAL_FATAL(tls_ctx_new_ssl(&choice, &ssl, &err), TLS_RC_OK);
+		keys[i] = SSL_get_privatekey(ssl);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(keys[i]);
+		for(j = 0; j < i; j++)
+			CU_ASSERT_PTR_NOT_EQUAL(keys[i], keys[j]);
+		CU_ASSERT_EQUAL(EVP_PKEY_eq(keys[i], pki_key("rsa")), 1);
+		CU_ASSERT_EQUAL(tls_ctx_use_own_key(ctx, moved, &err), TLS_RC_OK);
+		CU_ASSERT_PTR_EQUAL(SSL_get_privatekey(moved), keys[i]);
+		SSL_free(ssl);
+	}
+	/* a process that nobody announced gets an error, not another's key */
+	port_stub_set_process(4, 5);
+	CU_ASSERT_NOT_EQUAL(tls_ctx_new_ssl(&choice, &ssl, &err), TLS_RC_OK);
+	CU_ASSERT_PTR_NULL(ssl);
+	SSL_free(moved);
+	tls_ctx_free(&ctx);
+	port_stub_set_process(0, 1);
+}
+
+/* ---- sessions (hazard 11) ---- */
+
+/* Session id context that a server of PROFILE gives its sessions. */
+static void session_context(
+		const struct engine_profile *profile, unsigned char out[32])
+{
+	SSL_CTX *raw = engine_raw_ctx(ENGINE_CLIENT, "ec");
+	struct tls_ctx_choice choice = {NULL, NULL, NULL};
+	struct engine_pair pair;
+	struct tls_ctx *ctx;
+	const unsigned char *id;
+	struct tls_err err;
+	unsigned int n = 0;
+
+	memset(out, 0, 32);
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, profile, &err), TLS_RC_OK);
+	engine_pair_init(&pair);
+	engine_pair_raw(&pair, ENGINE_CLIENT, raw);
+	choice.ctx = ctx;
+	CU_ASSERT_EQUAL_FATAL(
+			tls_ctx_new_ssl(&choice, &pair.raw[ENGINE_SERVER], &err),
+			TLS_RC_OK);
+	SSL_set_bio(pair.raw[ENGINE_SERVER], BIO_new(BIO_s_mem()),
+			BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(pair.raw[ENGINE_SERVER]);
+	CU_ASSERT_TRUE(engine_pair_handshake(&pair));
+	id = SSL_SESSION_get0_id_context(
+			SSL_get_session(pair.raw[ENGINE_SERVER]), &n);
+	CU_ASSERT_EQUAL_FATAL(n, 32);
+	memcpy(out, id, 32);
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+	SSL_CTX_free(raw);
+}
+
+static void test_session_contexts(void)
+{
+	static char many[2000], more[2000];
+	unsigned char ids[12][32], again[32];
+	struct engine_profile profile, base;
+	size_t n = 0, i, j;
+
+	engine_profile_init(&base, TLS_ROLE_SERVER, "ec");
+	base.params.ca_list = path("ca.pem");
+	base.params.verify_client = TLS_VERIFY_CLIENT_OPTIONAL_NO_CA;
+	session_context(&base, ids[n++]);
+	profile = base;
+	profile.label = "server:strict";
+	session_context(&profile, ids[n++]);
+	/* labels that are long and differ only at their end */
+	memset(many, 'l', sizeof(many) - 1);
+	memset(more, 'l', sizeof(more) - 1);
+	more[sizeof(more) - 2] = 'm';
+	profile.label = many;
+	session_context(&profile, ids[n++]);
+	profile.label = more;
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.params.verify_certificate = 1;
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.params.require_certificate = 1;
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.params.verify_client = TLS_VERIFY_CLIENT_ON;
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.params.verify_depth = 3;
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.params.ca_list = path("other-ca.pem");
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.params.crl = path("crl.pem");
+	session_context(&profile, ids[n++]);
+	profile = base;
+	profile.settings.session_id = (char *)(uintptr_t) "other server";
+	session_context(&profile, ids[n++]);
+	for(i = 0; i < n; i++) {
+		for(j = 0; j < i; j++) {
+			CU_ASSERT_NOT_EQUAL(memcmp(ids[i], ids[j], 32), 0);
+			if(!memcmp(ids[i], ids[j], 32))
+				fprintf(stderr, "\nsession contexts %zu and %zu\n", j, i);
+		}
+	}
+	/* and the same profile built anew has the same one */
+	session_context(&base, again);
+	CU_ASSERT_EQUAL(memcmp(again, ids[0], 32), 0);
+}
+
+void test_ctx_add(void)
+{
+	CU_pSuite suite = CU_add_suite("ctx", begin, NULL);
+
+	CU_add_test(suite, "bad files and settings", test_bad);
+	CU_add_test(suite, "no memory", test_ladder);
+	CU_add_test(suite, "the key is wiped", test_wiped);
+	CU_add_test(suite, "keys of processes", test_own_keys);
+	CU_add_test(suite, "session contexts", test_session_contexts);
+	CU_add_test(suite, "good ones", test_good);
+}

@@ -1,0 +1,124 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Tests of the allocator given to OpenSSL: that it is ours that is called,
+ * the corners of its contract, and that any process may free. */
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CUnit/CUnit.h>
+
+#include "../../tls_mem.h"
+#include "../lib/engine_pair.h"
+#include "../lib/port_stub.h"
+
+void test_mem_add(void);
+
+static int begin(void)
+{
+	port_stub_reset();
+	engine_init();
+	return 0;
+}
+
+static void test_corners(void)
+{
+	unsigned char *p, *q;
+	size_t live;
+
+	live = engine_live_blocks();
+	CU_ASSERT_PTR_NULL(OPENSSL_malloc(0));
+	OPENSSL_free(NULL);
+	p = OPENSSL_realloc(NULL, 10);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 1);
+	memset(p, 'x', 10);
+	engine_fail_at(1);
+	CU_ASSERT_PTR_NULL(OPENSSL_realloc(p, 100000));
+	ERR_clear_error();
+	CU_ASSERT_EQUAL(p[9], 'x'); /* still there */
+	q = OPENSSL_realloc(p, 100000);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	CU_ASSERT_EQUAL(memcmp(q, "xxxxxxxxxx", 10), 0);
+	CU_ASSERT_PTR_NULL(OPENSSL_realloc(q, 0));
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	engine_fail_at(1);
+	CU_ASSERT_PTR_NULL(OPENSSL_malloc(10));
+	ERR_clear_error();
+	tls_ossl_thread_stop();
+}
+
+/* A block is used again by this process, and given back when asked. */
+static void test_cache(void)
+{
+	struct tls_mem_stats stats;
+	void *p[200], *again;
+	size_t live = engine_live_blocks(), i;
+
+	for(i = 0; i < 200; i++) {
+		p[i] = OPENSSL_malloc(1 + i * 13);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(p[i]);
+		memset(p[i], 'x', 1 + i * 13);
+	}
+	for(i = 0; i < 200; i++)
+		OPENSSL_free(p[i]);
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+	tls_mem_stats(&stats);
+	CU_ASSERT_TRUE(stats.cached_blocks > 0);
+	CU_ASSERT_TRUE(stats.cached_bytes <= TLS_MEM_CACHE_MAX);
+	again = OPENSSL_malloc(1 + 199 * 13);
+	CU_ASSERT_PTR_EQUAL(again, p[199]);
+	OPENSSL_free(again);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	tls_mem_stats(&stats);
+	CU_ASSERT_EQUAL(stats.cached_blocks, 0);
+	CU_ASSERT_EQUAL(stats.cached_bytes, 0);
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+}
+
+/* OpenSSL frees twice: a line for the operator, and no harm. */
+static void test_double_free(void)
+{
+	void *p = OPENSSL_malloc(100);
+	unsigned int before = port_stub_log_count(TLS_LOG_CRIT);
+
+	OPENSSL_free(p);
+	OPENSSL_free(p);
+	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before + 1);
+	CU_ASSERT_NSTRING_EQUAL(port_stub_last_log(), "BUG", 3);
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+}
+
+static void test_other_process(void)
+{
+	size_t live;
+	int status;
+	pid_t pid;
+	void *p;
+
+	live = engine_live_blocks();
+	p = OPENSSL_malloc(100);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	pid = fork();
+	if(pid == 0) {
+		OPENSSL_free(p);
+		tls_mem_flush();
+		_exit(0);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+}
+
+void test_mem_add(void)
+{
+	CU_pSuite suite = CU_add_suite("mem", begin, NULL);
+
+	CU_add_test(suite, "freed twice", test_double_free);
+	CU_add_test(suite, "corners", test_corners);
+	CU_add_test(suite, "cache", test_cache);
+	CU_add_test(suite, "freed elsewhere", test_other_process);
+}
