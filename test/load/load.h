@@ -102,6 +102,11 @@ struct load_conn
 {
 	struct load_conn *next; /* list of all */
 	struct load_conn *peer; /* relay: listener <-> client; NULL = none */
+	/* listener: the connections that it accepted, by their own `siblings`;
+	 * they end with it, or the server would keep one for each relayed call */
+	struct load_conn *accepted;
+	struct load_conn *siblings;
+	struct load_conn *listener; /* accepted: where from; NULL = gone */
 	int fd;
 	bool server;
 	bool dead; /* to be freed after this round of events */

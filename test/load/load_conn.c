@@ -123,6 +123,19 @@ struct load_conn *load_conn_new(int fd, enum load_kind kind)
 	return c;
 }
 
+/* Takes C off its listener's list. */
+static void leave_listener(struct load_conn *c)
+{
+	struct load_conn **at;
+
+	if(c->listener == NULL)
+		return;
+	for(at = &c->listener->accepted; *at != c; at = &(*at)->siblings)
+		;
+	*at = c->siblings;
+	c->listener = NULL;
+}
+
 void load_conn_kill(struct load_conn *c)
 {
 	if(c->dead)
@@ -130,6 +143,9 @@ void load_conn_kill(struct load_conn *c)
 	c->dead = true;
 	close(c->fd);
 	c->fd = -1;
+	leave_listener(c);
+	while(c->accepted != NULL)
+		load_conn_kill(c->accepted);
 	if(c->peer) {
 		c->peer->peer = NULL;
 		if(c->peer->state == LOAD_LISTENING)
@@ -379,6 +395,9 @@ static void accept_all(struct load_conn *listener)
 		c = load_conn_new(fd, LOAD_RELAY);
 		c->server = true;
 		c->state = LOAD_SHAKING;
+		c->listener = listener;
+		c->siblings = listener->accepted;
+		listener->accepted = c;
 		load_conn_ssl(c, true, false);
 		load_watch(c, true);
 	}
