@@ -8,6 +8,7 @@
 #include "tls_record.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -77,10 +78,22 @@ static struct cached cache[SUITES][2][CACHE_SLOTS]; /* of this process */
 
 /* ---- life ---- */
 
+/* The contexts that a new process finds here lie in shared memory and are its
+ * parent's: a key that one of them set would be used by the other. */
+static void forget_cache_cb(void)
+{
+	memset(cache, 0, sizeof(cache));
+}
+
 enum tls_rc tls_record_init(struct tls_err *err)
 {
+	static bool watches_forks;
 	size_t i;
 
+	if(!watches_forks && pthread_atfork(NULL, NULL, forget_cache_cb) != 0)
+		return tls_err_set(err, TLS_RC_NOMEM,
+				"could not register the fork handler of the record layer");
+	watches_forks = true;
 	tls_ossl_begin();
 	for(i = 1; i < SUITES; i++) {
 		/* A library without one of them (FIPS) simply has no such suite. */
@@ -459,6 +472,18 @@ static bool setup_13(
 	return true;
 }
 
+/* Most clear text of one record, RFC 6066 s4: what the client asked for holds
+ * for both directions and for resumptions. */
+static uint16_t agreed_fragment(SSL *ssl)
+{
+	uint8_t mode = SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl));
+
+	if(mode < TLSEXT_max_fragment_length_512
+			|| mode > TLSEXT_max_fragment_length_4096)
+		return TLS_RECORD_PLAIN_MAX;
+	return (uint16_t)(512U << (mode - TLSEXT_max_fragment_length_512));
+}
+
 enum tls_rc tls_record_setup(struct tls_record *record, SSL *ssl,
 		const struct tls_record_keys *keys, struct tls_err *err)
 {
@@ -473,6 +498,7 @@ enum tls_rc tls_record_setup(struct tls_record *record, SSL *ssl,
 	md = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
 	record->hash = md != NULL && EVP_MD_get_size(md) == 48;
 	record->tls13 = SSL_version(ssl) == TLS1_3_VERSION;
+	record->fragment = agreed_fragment(ssl);
 	record->id = atomic_fetch_add(next_id, 1);
 	ok = record->tls13 ? setup_13(record, keys) : derive_12(record, ssl, keys);
 	if(ok)
@@ -673,7 +699,7 @@ enum tls_rc tls_record_seal(struct tls_record *record,
 	EVP_CIPHER_CTX *ctx;
 
 	*n_out = 0;
-	if(n > TLS_RECORD_PLAIN_MAX)
+	if(n > record->fragment)
 		return tls_err_set(err, TLS_RC_BUG, "record of %zu bytes", n);
 	if(used_up(record, TLS_RECORD_WRITE))
 		return tls_err_set(err, TLS_RC_LIMIT, "the record key is used up");
@@ -743,9 +769,8 @@ static enum tls_rc check_header(const struct tls_record *record,
 		return refuse(alert, SSL_AD_UNEXPECTED_MESSAGE, err,
 				"a record without protection after the handshake");
 	if(body < least)
-		return refuse(alert,
-				record->tls13 ? SSL_AD_BAD_RECORD_MAC : SSL_AD_DECODE_ERROR,
-				err, "a record too short for its protection");
+		return refuse(alert, SSL_AD_BAD_RECORD_MAC, err,
+				"a record too short for its protection");
 	*n_text = body - least;
 	if(*n_text > TLS_RECORD_PLAIN_MAX + (record->tls13 ? 1U : 0U))
 		return refuse(alert, SSL_AD_RECORD_OVERFLOW, err,
@@ -793,10 +818,15 @@ enum tls_rc tls_record_open(struct tls_record *record, const unsigned char *in,
 		return refuse(alert, SSL_AD_BAD_RECORD_MAC, err,
 				"a record that was changed or made with another key");
 	}
-	record->half[TLS_RECORD_READ].seq++;
 	if(record->tls13 && !unwrap_inner(out, &n_text, &inner))
 		return refuse(alert, SSL_AD_UNEXPECTED_MESSAGE, err,
 				"a record without a content type");
+	if(n_text > record->fragment) {
+		OPENSSL_cleanse(out, n_text);
+		return refuse(alert, SSL_AD_RECORD_OVERFLOW, err,
+				"a record larger than was agreed");
+	}
+	record->half[TLS_RECORD_READ].seq++;
 	*type = (enum tls_record_type)inner;
 	*n_out = n_text;
 	return TLS_RC_OK;

@@ -67,6 +67,7 @@ struct tls_record
 	uint8_t suite; /* index into the table of suites, 0 = none */
 	bool tls13;
 	uint8_t hash;					/* 0 SHA-256, 1 SHA-384: KDF of TLS 1.3 */
+	uint16_t fragment;				/* most clear text of one record */
 	struct tls_record_half half[2]; /* by tls_record_side */
 };
 
@@ -130,7 +131,7 @@ enum tls_rc tls_record_setup(struct tls_record *record, struct ssl_st *ssl,
 /* Wipes RECORD and this process's cached cipher contexts of it. */
 void tls_record_clear(struct tls_record *record);
 
-/* Seals N bytes (at most TLS_RECORD_PLAIN_MAX) of TYPE into OUT, which has
+/* Seals N bytes (at most record->fragment) of TYPE into OUT, which has
  * room for N + TLS_RECORD_OVERHEAD_MAX. *N_OUT bytes were written. TLS_RC_OK,
  * TLS_RC_LIMIT when the sequence number or the key is used up, TLS_RC_TLS. */
 enum tls_rc tls_record_seal(struct tls_record *record,
