@@ -173,22 +173,34 @@ static enum tls_rc take_renegotiation(
 	return TLS_RC_OK;
 }
 
-static enum tls_rc take_message(struct tls_post *post, int type,
-		const unsigned char *body, size_t n, bool last, struct tls_err *err)
+/* True when a message of TYPE belongs here; *MOST is the longest body it may
+ * have. Asked at the header, so that a peer cannot make us keep what would be
+ * refused anyway. CertificateRequest never belongs here: we do not offer
+ * post_handshake_auth (RFC 8446 s4.6.2). */
+static bool is_expected(const struct tls_post *post, int type, size_t *most)
 {
 	bool client = post->role == TLS_ROLE_CLIENT;
 
+	*most = TLS_POST_MESSAGE_MAX;
 	if(post->record.tls13) {
 		if(type == KEY_UPDATE)
-			return take_key_update(post, body, n, last, err);
-		if(type == NEW_SESSION_TICKET && client)
-			return TLS_RC_OK; /* sessions are not kept by clients */
-	} else if(type == (client ? HELLO_REQUEST : CLIENT_HELLO))
+			*most = 1;
+		return type == KEY_UPDATE || (client && type == NEW_SESSION_TICKET);
+	}
+	if(client)
+		*most = 0;
+	return type == (client ? HELLO_REQUEST : CLIENT_HELLO);
+}
+
+/* One whole message that belongs here. */
+static enum tls_rc take_message(struct tls_post *post, int type,
+		const unsigned char *body, size_t n, bool last, struct tls_err *err)
+{
+	if(!post->record.tls13)
 		return take_renegotiation(post, err);
-	/* CertificateRequest too: we never offered post_handshake_auth
-	 * (RFC 8446 s4.6.2). */
-	return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
-			"a handshake message that does not belong here");
+	if(type == KEY_UPDATE)
+		return take_key_update(post, body, n, last, err);
+	return TLS_RC_OK; /* a ticket: sessions are not kept by clients */
 }
 
 /* Keeps N bytes of a message that is not whole yet. */
@@ -225,6 +237,7 @@ static enum tls_rc take_messages(struct tls_post *post,
 		struct tls_err *err)
 {
 	size_t n_body;
+	size_t most;
 
 	*n_used = 0;
 	while(message_length(data + *n_used, n - *n_used, &n_body)) {
@@ -232,7 +245,10 @@ static enum tls_rc take_messages(struct tls_post *post,
 		size_t left = n - *n_used - MESSAGE_HEADER;
 		enum tls_rc rc;
 
-		if(n_body > TLS_POST_MESSAGE_MAX)
+		if(!is_expected(post, p[0], &most))
+			return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
+					"a handshake message that does not belong here");
+		if(n_body > most)
 			return refuse(post, SSL_AD_DECODE_ERROR, err,
 					"an oversized handshake message");
 		if(n_body > left)
