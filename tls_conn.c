@@ -418,6 +418,8 @@ static enum tls_rc change_layer(struct tls_conn *conn, struct tls_err *err)
 				&conn->post, conn->ssl, conn->keys, conn->role, err);
 		if(rc == TLS_RC_OK)
 			drop_ssl(conn);
+		if(rc == TLS_RC_OK && conn->max_fragment > conn->post.record.fragment)
+			conn->max_fragment = conn->post.record.fragment;
 	}
 	if(conn->ssl != NULL) { /* stays; it must not report into freed memory */
 		tls_record_unwatch(conn->ssl);
@@ -561,6 +563,8 @@ static enum tls_rc drain(struct tls_conn *conn, struct tls_conn_io *io)
 		io->n_out += n;
 		sbufq_drop(&conn->post.out, n);
 	}
+	if(conn->want == TLS_CONN_WANT_WRITE)
+		conn->want = TLS_CONN_WANT_NONE;
 	return TLS_RC_OK;
 }
 
@@ -592,8 +596,12 @@ static enum tls_rc own_seal(struct seal_arg *seal, const unsigned char *data,
 	size_t piece = n < conn->max_fragment ? n : conn->max_fragment;
 	size_t room;
 	size_t n_sealed;
-	enum tls_rc rc = tls_post_refresh(&conn->post, seal->err);
+	enum tls_rc rc;
 
+	if(conn->close_notify_sent) /* RFC 8446 s6.1: nothing may follow it */
+		return tls_err_set(
+				seal->err, TLS_RC_TLS, "close_notify has been sent already");
+	rc = tls_post_refresh(&conn->post, seal->err);
 	if(rc == TLS_RC_OK)
 		rc = drain(conn, io);
 	if(rc != TLS_RC_OK)
