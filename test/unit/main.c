@@ -35,7 +35,8 @@
 	X(x509)      \
 	X(verify)    \
 	X(rand)      \
-	X(record)
+	X(record)    \
+	X(post)
 
 #define ROOM_DECLARE(room_) void test_##room_##_add(void) __attribute__((weak));
 ROOMS(ROOM_DECLARE)
