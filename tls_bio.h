@@ -58,7 +58,7 @@ enum tls_rc tls_bio_new(
 void tls_bio_lend(struct tls_bio *state, const unsigned char *rd, size_t n_rd,
 		unsigned char *wr, size_t n_wr);
 
-/* Takes both windows back; counters stay readable until the next lend. */
+/* Takes both windows back and sets the counters to 0: read them before. */
 void tls_bio_unlend(struct tls_bio *state);
 
 /* Bytes of the read window that OpenSSL has not taken. */

@@ -568,6 +568,13 @@ static enum tls_rc drain(struct tls_conn *conn, struct tls_conn_io *io)
 	return TLS_RC_OK;
 }
 
+/* A key that is used up ends the connection; LIMIT is a word about queues to
+ * our callers. */
+static enum tls_rc final(enum tls_rc rc)
+{
+	return rc == TLS_RC_LIMIT ? TLS_RC_TLS : rc;
+}
+
 /* A record for a window that is too small for any: through the queue. */
 static enum tls_rc seal_queued(struct seal_arg *seal, const unsigned char *data,
 		size_t n, size_t *n_taken)
@@ -580,7 +587,7 @@ static enum tls_rc seal_queued(struct seal_arg *seal, const unsigned char *data,
 			data, piece, sealed, &n_sealed, seal->err);
 
 	if(rc != TLS_RC_OK)
-		return rc;
+		return final(rc);
 	if(sbufq_add(&post->out, sealed, n_sealed, n_sealed) != TLS_RC_OK)
 		return tls_err_set(seal->err, TLS_RC_NOMEM, "out of shared memory");
 	*n_taken = piece;
@@ -619,7 +626,7 @@ static enum tls_rc own_seal(struct seal_arg *seal, const unsigned char *data,
 	rc = tls_record_seal(&conn->post.record, TLS_RECORD_APPLICATION, data,
 			piece, io->out + io->n_out, &n_sealed, seal->err);
 	if(rc != TLS_RC_OK)
-		return rc;
+		return final(rc);
 	io->n_out += n_sealed;
 	*n_taken = piece;
 	return TLS_RC_OK;
@@ -657,7 +664,7 @@ static enum tls_rc open_record(struct tls_conn *conn, struct tls_conn_io *io,
 				&n_clear, err);
 		io->n_clear += n_clear;
 		used_input(conn, n);
-		return rc;
+		return final(rc);
 	}
 	rc = tls_post_receive(&conn->post, conn->in, n, scratch, &n_clear, err);
 	used_input(conn, n);
@@ -670,7 +677,7 @@ static enum tls_rc open_record(struct tls_conn *conn, struct tls_conn_io *io,
 					   != TLS_RC_OK)
 		rc = tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	OPENSSL_cleanse(scratch, n_clear);
-	return rc;
+	return final(rc);
 }
 
 /* Opens records until the input or a window is used up. */

@@ -551,8 +551,6 @@ static EVP_PKEY *own_key(struct tls_ctx *ctx)
 	const unsigned char *der = ctx->key_der;
 	unsigned int self = tls_port_process();
 
-	if(self >= ctx->processes)
-		return NULL;
 	if(ctx->keys[self] == NULL)
 		ctx->keys[self] = d2i_AutoPrivateKey(NULL, &der, (long)ctx->key_len);
 	return ctx->keys[self];
@@ -565,6 +563,9 @@ enum tls_rc tls_ctx_use_own_key(
 
 	if(ctx->key_der == NULL)
 		return TLS_RC_OK;
+	if(tls_port_process() >= ctx->processes)
+		return tls_err_set(err, TLS_RC_BUG,
+				"process %u was not announced by the host", tls_port_process());
 	tls_ossl_begin();
 	key = own_key(ctx);
 	if(key == NULL)

@@ -60,8 +60,8 @@ struct tls_ctx_choice
  * freed; by_name may be NULL (clients). When the ClientHello names a profile,
  * all its settings take effect: versions, ciphers, verification, sessions,
  * certificate (hazard 10). Any process, no lock.
- * TLS_RC_OK, TLS_RC_NOMEM, TLS_RC_TLS, TLS_RC_BUG (the key does not parse in
- * this process although it did at load). */
+ * TLS_RC_OK, TLS_RC_NOMEM, TLS_RC_TLS, TLS_RC_BUG (a process that the host did
+ * not announce before the profile was loaded). */
 enum tls_rc tls_ctx_new_ssl(struct tls_ctx_choice *choice, struct ssl_st **out,
 		struct tls_err *err) TLS_MUST_CHECK;
 

@@ -76,6 +76,11 @@ static size_t class_size(uint32_t c)
 	return (base + base / 4 * (c % 4) + 7) & ~(size_t)7;
 }
 
+/* OpenSSL wipes key objects, but not the SSL objects in which the traffic
+ * secrets lie; those are larger than this. Wiping everything would cost more
+ * than the handshake's own copies. */
+#define WIPED_FROM 1024
+
 /* The smallest class for N bytes (1 to LARGE_MAX); from CLASSES on it is a
  * block without class and its size in units of 8. */
 static uint32_t class_of(size_t n)
@@ -221,10 +226,14 @@ static struct header *header_of(void *p)
 void tls_mem_free(void *p)
 {
 	struct header *header = p != NULL ? header_of(p) : NULL;
+	size_t size;
 	bool kept;
 
 	if(header == NULL)
 		return;
+	size = block_size(header->class);
+	if(size >= WIPED_FROM)
+		OPENSSL_cleanse(p, size);
 	enter();
 	heed_shortage();
 	kept = push(header);

@@ -119,12 +119,16 @@ enum tls_rc tls_record_init(struct tls_err *err) TLS_MUST_CHECK;
 /* Frees the shared counter. Main process, at the end. */
 void tls_record_destroy(void);
 
+/* Frees the cached cipher contexts of the calling process; they come anew when
+ * needed. For processes that end, and when memory is short. */
+void tls_record_forget(void);
+
 /* True when the connection SSL, whose handshake is complete, can go on
  * without OpenSSL: an AEAD suite of the table, TLS 1.2 or 1.3. */
 bool tls_record_suits(const struct ssl_st *ssl);
 
 /* Fills RECORD from SSL and KEYS. TLS_RC_OK, or TLS_RC_TLS / TLS_RC_BUG with
- * RECORD cleared: then the connection stays on OpenSSL. */
+ * RECORD cleared: the connection has to end. */
 enum tls_rc tls_record_setup(struct tls_record *record, struct ssl_st *ssl,
 		const struct tls_record_keys *keys, struct tls_err *err) TLS_MUST_CHECK;
 

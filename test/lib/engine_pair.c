@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../../tls_mem.h"
+#include "../../tls_record.h"
 #include "../../tls_start.h"
 #include "pki.h"
 #include "port_stub.h"
@@ -45,6 +46,7 @@ void engine_init(void)
 
 size_t engine_live_blocks(void)
 {
+	tls_record_forget();
 	tls_ossl_thread_stop();
 	tls_mem_flush();
 	return port_stub_live_blocks();

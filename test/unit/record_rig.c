@@ -84,6 +84,7 @@ static struct tls_ctx *make_engine_ctx(
 {
 	static char list[] = "ALL:@SECLEVEL=0";
 	struct engine_profile profile;
+	struct tls_ctx_choice choice = {0};
 	struct tls_ctx *ctx = NULL;
 	struct tls_err err;
 	SSL *ssl = NULL;
@@ -91,8 +92,10 @@ static struct tls_ctx *make_engine_ctx(
 	engine_profile_init(&profile, role, role == TLS_ROLE_SERVER ? cert : NULL);
 	engine_profile_version(&profile, (enum tls_version)version);
 	profile.params.cipher_list = list;
-	if(engine_ctx(&ctx, &profile, &err) != TLS_RC_OK
-			|| tls_ctx_new_ssl(ctx, &ssl, &err) != TLS_RC_OK)
+	if(engine_ctx(&ctx, &profile, &err) != TLS_RC_OK)
+		die(err.text);
+	choice.ctx = ctx;
+	if(tls_ctx_new_ssl(&choice, &ssl, &err) != TLS_RC_OK)
 		die(err.text);
 	if(SSL_CTX_set_ciphersuites(SSL_get_SSL_CTX(ssl), SUITES_13) != 1)
 		die("no suites of TLS 1.3");
@@ -161,8 +164,10 @@ static void make_raw(struct rig *rig, struct kept_ctx *ctx)
 						  == 1;
 	if(s->tickets >= 0)
 		good = good && SSL_set_num_tickets(rig->raw, (size_t)s->tickets) == 1;
-	if(s->puppet)
+	if(s->puppet) {
+		tls_record_watch_context(SSL_get_SSL_CTX(rig->raw));
 		good = good && tls_record_watch(rig->raw, &rig->keys) == TLS_RC_OK;
+	}
 	if(!good)
 		die("the plain end does not take its settings");
 }
@@ -190,11 +195,12 @@ static enum tls_rc make_engine(struct rig *rig, struct kept_ctx *ctx)
 			.ctx = ctx->engine,
 			.own_records = !s->ossl,
 			.max_fragment = s->max_fragment};
+	struct tls_ctx_choice choice = {.ctx = ctx->engine};
 	unsigned long before;
 	enum tls_rc rc;
 	SSL *ssl;
 
-	if(tls_ctx_new_ssl(ctx->engine, &ssl, &rig->err) != TLS_RC_OK)
+	if(tls_ctx_new_ssl(&choice, &ssl, &rig->err) != TLS_RC_OK)
 		return rig->err.rc;
 	SSL_CTX_set_num_tickets(
 			SSL_get_SSL_CTX(ssl), s->tickets >= 0 ? (size_t)s->tickets : 2);

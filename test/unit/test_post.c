@@ -124,7 +124,7 @@ static const struct row rows[] = {
 	{V12, 's', {{SEALED, AL, "015a", 0, 0, 0, 6}}, PEER, UNEXPECTED, PEER, UNEXPECTED, 0, "6 warnings"},
 	{V12, 's', {{SEALED, AL, "015a", 0, 0, 0, 4}, {SEALED, AP, "aa"}, {SEALED, AL, "015a", 0, 0, 0, 4}}, OK, NONE, OK, NONE, 1, "4, data, 4"},
 	{V13, 's', {{SEALED, AL, "015a", 0, 0, 0, 6}}, PEER, UNEXPECTED, PEER, UNEXPECTED, 0, "6 user_canceled, 1.3"},
-	{V13, 's', {{SEALED, HS, KU0, 0, 0, 0, 33}}, PEER, UNEXPECTED, OK, NONE, 0, "33 KeyUpdates"},
+	{V13, 's', {{SEALED, HS, KU0, 0, 0, 0, 33}}, PEER, UNEXPECTED, PEER, NONE, 0, "33 KeyUpdates"},
 	{V13, 's', {{SEALED, HS, KU0, 0, 0, 0, 32}, {SEALED, AP, "aa"}, {SEALED, HS, KU1, 0, 0, 0, 32}, {SEALED, AP, "bb"}}, OK, NONE, OK, NONE, 2, "32, data, 32"},
 	/* KeyUpdate */
 	{V13, 's', {{SEALED, HS, "1800000102"}}, PEER, ILLEGAL, PEER, ILLEGAL, 0, "KeyUpdate 2"},
