@@ -65,9 +65,8 @@ static int init_si_cb(struct socket_info *si)
 
 int tls_init_register(void)
 {
-	struct tls_hooks hooks = {.init = init_cb,
-			.init_si = init_si_cb,
-			.pre_init = pre_init_cb};
+	struct tls_hooks hooks = {
+			.init = init_cb, .init_si = init_si_cb, .pre_init = pre_init_cb};
 	struct tls_err err;
 
 	if(tls_disable) {
@@ -141,9 +140,13 @@ int tls_init_child(int rank)
 
 /* ---- profiles ---- */
 
+/* ARG: bool *, set when an error has been said. */
 static void report_cb(void *arg, enum tls_log_level level, const char *text)
 {
-	(void)arg;
+	bool *said = arg;
+
+	if(level <= TLS_LOG_ERR)
+		*said = true;
 	tls_port_log(level, "%s", text);
 }
 
@@ -178,14 +181,14 @@ static enum tls_rc build_contexts(
 	return TLS_RC_OK;
 }
 
-static enum tls_rc make_draft(
-		const char *file, struct tls_domains **out, struct tls_err *err)
+static enum tls_rc make_draft(const char *file, struct tls_domains **out,
+		bool *said, struct tls_err *err)
 {
 	if(file == NULL)
 		return tls_config_from_modparams(
 				tls_cfg_profile(), tls_cfg_base_dir(), out, err);
 	return tls_config_load(file, tls_cfg_profile(), tls_cfg_base_dir(),
-			report_cb, NULL, out, err);
+			report_cb, said, out, err);
 }
 
 int tls_init_load(const char *file, char *reason, unsigned int size)
@@ -193,14 +196,16 @@ int tls_init_load(const char *file, char *reason, unsigned int size)
 	struct tls_domains *draft = NULL;
 	struct tls_domains *old;
 	struct tls_err err;
+	bool said = false;
 	enum tls_rc rc;
 
 	tls_err_clear(&err);
-	rc = make_draft(file, &draft, &err);
+	rc = make_draft(file, &draft, &said, &err);
 	if(rc == TLS_RC_OK)
 		rc = build_contexts(draft, &err);
 	if(rc != TLS_RC_OK) {
-		LM_ERR("%s\n", err.text);
+		if(!said)
+			LM_ERR("%s\n", err.text);
 		if(reason != NULL)
 			snprintf(reason, size, "%s", err.text);
 		tls_domains_unref(&draft);
