@@ -39,6 +39,7 @@ layers()
 1 tls_config.c tls_config.h
 1 tls_ct_wrq.c tls_ct_wrq.h
 2 tls_conn.c tls_conn.h
+2 tls_post.c tls_post.h
 2 tls_record.c tls_record.h
 2 tls_ctx.c tls_ctx.h
 2 tls_info.c tls_info.h

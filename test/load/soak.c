@@ -53,10 +53,12 @@ static const char *load_path(void)
 	static char path[HOST_PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
 	char *slash;
+	char *name;
 
 	path[n > 0 ? n : 0] = '\0';
 	slash = strrchr(path, '/');
-	strcpy(slash ? slash + 1 : path, LOAD_PROGRAM);
+	name = slash ? slash + 1 : path;
+	snprintf(name, sizeof(path) - (size_t)(name - path), "%s", LOAD_PROGRAM);
 	return path;
 }
 
