@@ -868,6 +868,15 @@ static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
 	return rc;
 }
 
+/* RFC 8446 s6.1: close_notify ends one direction only, so the answer to the
+ * last request of a peer still goes out. Before TLS 1.3 it ended both
+ * (RFC 5246 s7.2.1). */
+static bool half_open(const struct tls_conn *conn)
+{
+	return conn->info != NULL && conn->info->version == TLS1_3_VERSION
+		   && !conn->close_notify_sent;
+}
+
 enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 		size_t *n_taken, struct tls_conn_io *io,
 		const struct tls_ct_wrq_limits *limits, struct tls_err *err)
@@ -878,7 +887,7 @@ enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 	io->n_out = 0;
 	io->n_clear = 0;
 	*n_taken = 0;
-	if(conn->state == TLS_CONN_CLOSED)
+	if(conn->state == TLS_CONN_CLOSED && !half_open(conn))
 		return TLS_RC_CLOSED;
 	if(conn->state == TLS_CONN_FAILED)
 		return tls_err_set(err, TLS_RC_PEER, "the connection has failed");
