@@ -63,7 +63,9 @@ list()
 	wired tls_select_init && echo tls.s.table
 	limit sni client_hello_cb tls_ctx.c tls_conn.c
 	limit server_id query.server_id tls_server.c
-	limit certificate2 certificate2 tls_ctx.c
+	# refused by name until it is loaded
+	code tls_ctx.c | grep -q '"certificate2: this version' \
+		&& echo tls.l.certificate2
 	limit low_mem low_mem tls_server.c
 	limit listen 'find_si\|grep_sock_info\|listens' tls_init.c tls_cfg.c
 	limit uri OSSL_STORE tls_ctx.c tls_ossl.c
