@@ -249,7 +249,7 @@ compare "limits of this version"
 # ---- the pages for developers ----
 
 for page in architecture byte-arrives host-sends locking process-safety \
-	testing threat-model sbufq ct_wrq cfgfile bio; do
+	testing threat-model sbufq ct_wrq cfgfile bio record mem; do
 	if [ ! -f "doc/internals/$page.md" ]; then
 		echo "doc/internals/$page.md does not exist"
 	fi
@@ -264,6 +264,11 @@ result $? "each page of doc/internals is there, dated and says what it covers" \
 	"$scratch/log"
 
 # A file, function or test that a page names has to exist.
+grep -oE '"[^"]+"' doc/internals/process-safety.md | tr -d '"' | sort -u \
+	| while read -r name; do
+	grep -rqF "\"$name\"" test/unit test/host \
+		|| echo "process-safety.md names the test \"$name\", which does not exist"
+done >"$scratch/tests"
 for f in doc/internals/*.md; do
 	grep -oE '`[a-z_/]+\.(c|h|sh)`' "$f" | tr -d '`' | sort -u \
 		| while read -r name; do
@@ -275,7 +280,8 @@ for f in doc/internals/*.md; do
 		grep -qwF "$name" ./*.h ./*.c || echo "$f names $name(), which does not exist"
 	done
 done >"$scratch/log"
+cat "$scratch/tests" >>"$scratch/log"
 [ ! -s "$scratch/log" ]
-result $? "files and functions that the pages name exist" "$scratch/log"
+result $? "files, functions and tests that the pages name exist" "$scratch/log"
 
 finish
