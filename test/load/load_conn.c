@@ -18,7 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <linux/sockios.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -177,6 +179,25 @@ static void gone(struct load_conn *c, const char *why)
 		}
 	}
 	load_conn_kill(c);
+}
+
+/* Where the bytes of a call without reply are, as far as this end can see. */
+static void say_stuck(const struct load_conn *c)
+{
+	struct sockaddr_in sa = {0};
+	socklen_t n = sizeof(sa);
+	char detail[160];
+	int unread = -1;
+	int unsent = -1;
+
+	getsockname(c->fd, (struct sockaddr *)&sa, &n);
+	ioctl(c->fd, FIONREAD, &unread);
+	ioctl(c->fd, SIOCOUTQ, &unsent);
+	snprintf(detail, sizeof(detail),
+			"own port %d, %s, %zu bytes of clear text, %d unread, %d unsent",
+			ntohs(sa.sin_port), c->ssl ? SSL_get_version(c->ssl) : "no TLS",
+			c->in_n, unread, unsent);
+	load_say(c, "stuck:", detail);
 }
 
 static struct sockaddr_in loopback(int port)
@@ -654,6 +675,7 @@ static void check_time(struct load_conn *c, int64_t now)
 	if(c->broken >= 0 || c->server)
 		return;
 	if(c->n_pending > 0 && now >= c->pending[0].deadline) {
+		say_stuck(c);
 		gone(c, "no reply in time");
 		return;
 	}
