@@ -304,14 +304,6 @@ enum tls_rc tls_cfg_init(struct tls_err *err)
 	return rc == TLS_RC_OK ? declare_group(err) : rc;
 }
 
-void tls_cfg_destroy(void)
-{
-	memset(&group_values, 0, sizeof(group_values));
-	in_force = &group_values;
-	tls_params_settings_clear(&settings);
-	tls_params_profile_clear(&profile);
-}
-
 const struct tls_settings *tls_cfg_settings(void)
 {
 	return &cfg_get(tls, in_force, settings);

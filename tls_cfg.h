@@ -26,10 +26,6 @@ extern param_export_t tls_cfg_modparams[];
  * modparam or the group; TLS_RC_NOMEM. */
 enum tls_rc tls_cfg_init(struct tls_err *err) TLS_MUST_CHECK;
 
-/* Frees what tls_cfg_init made. Main process, at the end, when the host has
- * dropped its groups. Afterwards the settings are those of no file. */
-void tls_cfg_destroy(void);
-
 /* The settings now in force. Numbers change at once when an operator sets
  * them; texts (config only) when the host next updates the process, so the
  * pointer and its texts are borrowed until this process returns to the host.
@@ -37,7 +33,7 @@ void tls_cfg_destroy(void);
 const struct tls_settings *tls_cfg_settings(void);
 
 /* The profile-type modparams: mode A, or the fill for holes in mode B. They
- * do not change at run time. Borrowed until tls_cfg_destroy. */
+ * do not change at run time. Borrowed while the server runs. */
 const struct tls_profile_params *tls_cfg_profile(void);
 
 /* Directory of the host's main configuration file, for the path rule. */

@@ -41,8 +41,9 @@ void *tls_mem_alloc(size_t n);
 void *tls_mem_realloc(void *p, size_t n);
 void tls_mem_free(void *p);
 
-/* Gives back everything that this process keeps. Called when memory is short
- * and when a process ends in an orderly way. */
+/* Gives back everything that this process keeps, as the allocator itself does
+ * when memory is short in any process. A worker that ends does not: the heap
+ * goes with the server. */
 void tls_mem_flush(void);
 
 /* To be called in the child after each fork (tls_ossl does): what the parent

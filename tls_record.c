@@ -120,14 +120,6 @@ enum tls_rc tls_record_init(struct tls_err *err)
 	return TLS_RC_OK;
 }
 
-void tls_record_destroy(void)
-{
-	void *p = (void *)next_id;
-
-	next_id = NULL;
-	tls_port_free(p);
-}
-
 /* ---- small things ---- */
 
 static void put64(unsigned char *out, uint64_t value)

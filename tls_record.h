@@ -116,11 +116,8 @@ size_t tls_record_length(const unsigned char *in, size_t n);
  * before the first fork. TLS_RC_OK, TLS_RC_NOMEM or TLS_RC_TLS. */
 enum tls_rc tls_record_init(struct tls_err *err) TLS_MUST_CHECK;
 
-/* Frees the shared counter. Main process, at the end. */
-void tls_record_destroy(void);
-
 /* Frees the cached cipher contexts of the calling process; they come anew when
- * needed. For processes that end, and when memory is short. */
+ * needed. For tests that count memory; a process keeps them till its end. */
 void tls_record_forget(void);
 
 /* True when the connection SSL, whose handshake is complete, can go on
