@@ -277,11 +277,15 @@ static bool write_config(
 			"tls_max_connections=4096\ntcp_accept_aliases=no\n",
 			cfg->udp_children ? cfg->udp_children : 1,
 			cfg->tcp_children ? cfg->tcp_children : 2);
+	/* new there, with a default under the longest body of the tests */
+	if(host_version() >= 6)
+		fputs("msg_recv_max_size=65535\n", f);
 	write_listen(f, kam, cfg);
 	if(cfg->globals)
 		expand(f, cfg->globals, kam);
 	if(!cfg->no_tls) {
-		fprintf(f, "loadmodule \"%s\"\n", module_path());
+		fprintf(f, "loadmodule \"%s\"\n",
+				cfg->module ? cfg->module : module_path());
 		expand(f, tls_params(cfg), kam);
 		if(cfg->tls_cfg && !host_write(kam, "tls.cfg", cfg->tls_cfg))
 			return false;
@@ -335,6 +339,8 @@ static void exec_kamailio(
 	setpgid(0, 0);
 	dup2(fd, STDOUT_FILENO);
 	dup2(fd, STDERR_FILENO);
+	if(cfg->preload)
+		setenv("LD_PRELOAD", cfg->preload, 1);
 	snprintf(cfg_path, sizeof(cfg_path), "%s/kamailio.cfg", kam->dir);
 	snprintf(mem, sizeof(mem), "%d", cfg->shm_mb ? cfg->shm_mb : 64);
 	argv[n++] = (char *)(prog ? prog : "kamailio");
@@ -491,6 +497,54 @@ int host_procs_changed(struct host_kam *kam)
 			gone++;
 	}
 	return gone;
+}
+
+bool host_mapped(struct host_kam *kam, const char *word, char *out, size_t room)
+{
+	char path[64];
+	char line[PATH_MAX + 128];
+	char *at = NULL;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)kam->pid);
+	f = fopen(path, "r");
+	if(!f)
+		return false;
+	while(fgets(line, sizeof(line), f)) {
+		at = strchr(line, '/');
+		if(at && strstr(at, word))
+			break;
+		at = NULL;
+	}
+	fclose(f);
+	if(at && out) {
+		at[strcspn(at, "\n")] = '\0';
+		snprintf(out, room, "%s", at);
+	}
+	return at != NULL;
+}
+
+int host_version(void)
+{
+	static int major; /* asked once */
+	const char *prog = getenv("KAMAILIO");
+	char cmd[PATH_MAX];
+	char line[512];
+	FILE *f;
+
+	if(major > 0)
+		return major;
+	snprintf(cmd, sizeof(cmd), "%s -v", prog ? prog : "kamailio");
+	f = popen(cmd, "r");
+	while(f && major == 0 && fgets(line, sizeof(line), f))
+		if(sscanf(line, "version: %*s %d.", &major) != 1)
+			major = 0;
+	/* read to the end, or the server would meet a closed pipe */
+	while(f && fgets(line, sizeof(line), f))
+		;
+	if(f)
+		pclose(f);
+	return major;
 }
 
 bool host_start(struct host_kam *kam, const struct host_config *cfg)

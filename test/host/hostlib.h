@@ -36,6 +36,9 @@ struct host_config
 	const char *route;	   /* body of request_route */
 	const char *routes;	   /* further routes */
 	const char *allocator; /* -x: qm, fm, tlsf */
+	const char *module;	   /* TLS module; default the one under test, "tls.so"
+							  the one in the server's own folder */
+	const char *preload;   /* LD_PRELOAD */
 	int tcp_children;	   /* default 2 */
 	int udp_children;	   /* default 1 */
 	int shm_mb;			   /* default 64 */
@@ -91,6 +94,14 @@ void host_kill(struct host_kam *kam);
 
 /* Waits up to MS for the end of the process. True = it ended. */
 bool host_wait_end(struct host_kam *kam, int ms);
+
+/* Has the main process a file mapped whose path contains WORD? The path goes
+ * to OUT (ROOM bytes), which may be NULL. */
+bool host_mapped(
+		struct host_kam *kam, const char *word, char *out, size_t room);
+
+/* First number of the version that "kamailio -v" tells; 0 = no answer. */
+int host_version(void);
 
 /* Notes the worker pids. Returns how many of those noted before are gone. */
 int host_procs_changed(struct host_kam *kam);

@@ -42,6 +42,12 @@ extern const struct suite suite_wss;	 /* websockets over TLS */
 extern const struct suite suite_safety;	 /* many processes, broken peers */
 extern const struct suite suite_rpc;	 /* what operators ask and set */
 extern const struct suite suite_peers;	 /* other TLS programs */
+extern const struct suite suite_stock;	 /* the server's own module as a peer */
+extern const struct suite suite_others;	 /* other users of OpenSSL beside us */
+
+/* Can this server's own module be a peer at all? False: said why on stdout,
+ * and the suite is not run. */
+int suite_stock_possible(void);
 
 /* Runs tlsload with ARGS (words after blanks); --port, --cert and --key are
  * added. Returns its exit code; WAIT false: returns its pid instead. */

@@ -26,7 +26,7 @@
 
 static const struct suite *const suites[] = {&suite_self, &suite_load,
 		&suite_traffic, &suite_client, &suite_wss, &suite_safety, &suite_rpc,
-		&suite_peers};
+		&suite_peers, &suite_stock, &suite_others};
 
 #define N_SUITES (sizeof(suites) / sizeof(suites[0]))
 
@@ -82,14 +82,14 @@ int suite_tlsload(int port, const char *args, int wait)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static bool wanted(const char *name, int argc, char **argv)
+static bool wanted(const struct suite *s, int argc, char **argv)
 {
+	bool named = argc == 1;
 	int i;
 
-	for(i = 1; i < argc; i++)
-		if(strcmp(argv[i], name) == 0)
-			return true;
-	return argc == 1;
+	for(i = 1; i < argc && !named; i++)
+		named = strcmp(argv[i], s->name) == 0;
+	return named && (s != &suite_stock || suite_stock_possible());
 }
 
 static bool add_suite(const struct suite *s)
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 	if(!host_init(TEST_BUILD_DIR) || CU_initialize_registry() != CUE_SUCCESS)
 		return 2;
 	for(i = 0; i < N_SUITES; i++) {
-		if(!wanted(suites[i]->name, argc, argv))
+		if(!wanted(suites[i], argc, argv))
 			continue;
 		if(!add_suite(suites[i]))
 			return 2;
