@@ -16,6 +16,16 @@ set -eu
 # Another distribution: its own tools know what is there, the build will say.
 command -v dpkg-query >/dev/null || exit 0
 
+# The distribution's own TLS module is a peer in tests, but only with servers
+# of version 6 and newer, which the older releases do not have.
+stock_module()
+{
+	case $(cut -d. -f1 /etc/debian_version 2>/dev/null) in
+		11 | 12) ;;
+		*) echo kamailio-tls-modules ;;
+	esac
+}
+
 packages_of()
 {
 	case $1 in
@@ -23,7 +33,9 @@ packages_of()
 		host) echo "kamailio" ;;
 		# The other modules are there because tests load them beside ours.
 		test) echo "libcunit1-dev openssl gnutls-bin procps" \
-				"kamailio-websocket-modules kamailio-extra-modules" ;;
+				"kamailio-websocket-modules kamailio-extra-modules" \
+				"kamailio-postgres-modules kamailio-utils-modules" \
+				"$(stock_module)" ;;
 		lint) echo "clang-format perl" ;;
 		doc) echo "docbook-xml docbook-xsl libxml2-utils perl w3m xsltproc" ;;
 		fuzz) echo "clang" ;;
