@@ -31,6 +31,7 @@ static void expect(bool good, const char *reason, const char *what)
 enum alert
 {
 	NONE = -1,
+	ANY = -2, /* versions of OpenSSL differ */
 	CLOSE = 0,
 	UNEXPECTED = 10,
 	MAC = 20,
@@ -139,10 +140,10 @@ static const struct row rows[] = {
 				"plain close_notify, 1.2"},
 		{V13, 's', {{PLAIN, 0, "170303ffff"}}, PEER, OVERFLOW, PEER, OVERFLOW,
 				0, "a header of 65535"},
-		{V13, 's', {{PLAIN, 0, "1704030011", 17}}, PEER, VERSION, PEER, VERSION,
-				0, "version 4.3"},
-		{V13, 's', {{PLAIN, 0, "474554202f20"}}, PEER, UNEXPECTED, PEER,
-				VERSION, 0, "GET"},
+		{V13, 's', {{PLAIN, 0, "1704030011", 17}}, PEER, VERSION, PEER, ANY, 0,
+				"version 4.3"},
+		{V13, 's', {{PLAIN, 0, "474554202f20"}}, PEER, UNEXPECTED, PEER, ANY, 0,
+				"GET"},
 		/* floods */
 		{V13, 's', {{SEALED, AP, "", 0, 0, 0, 33}}, PEER, UNEXPECTED, PEER,
 				UNEXPECTED, 0, "33 empty records"},
@@ -319,7 +320,9 @@ static void row_check(const struct row *row, bool ossl, size_t chop)
 			heard.alert, rig.got.n, heard.broken ? " broken" : "",
 			rig.err.text);
 	expect(rc == (ossl ? row->ossl_rc : row->rc)
-					&& heard.alert == (ossl ? row->ossl_alert : row->alert)
+					&& (heard.alert == (ossl ? row->ossl_alert : row->alert)
+							|| (ossl && row->ossl_alert == ANY
+									&& heard.alert >= 0))
 					&& (rig.got.n == row->data
 							|| (ossl && row->rc != row->ossl_rc))
 					&& !heard.broken,
