@@ -15,6 +15,7 @@
 #include "tls_ossl.h"
 #include "tls_port.h"
 #include "tls_post.h"
+#include "tls_verify.h"
 
 #define CONN_MAGIC 0x74636e30U /* "tcn0" */
 
@@ -356,7 +357,7 @@ static void add_verify_reason(struct tls_conn *conn, struct tls_err *err)
 	long result = SSL_get_verify_result(conn->ssl);
 
 	if((SSL_get_verify_mode(conn->ssl) & SSL_VERIFY_PEER) == 0
-			|| SSL_get_verify_callback(conn->ssl) != NULL)
+			|| tls_verify_is_lax(conn->ssl))
 		return;
 	if(result != X509_V_OK)
 		tls_err_prefix(err, "certificate of the peer refused (%s): ",

@@ -22,7 +22,6 @@ struct tls_ctx
 	unsigned int magic;
 	SSL_CTX *ssl_ctx;  /* owned */
 	char *cipher_list; /* owned; NULL for the library's own */
-	int verify_depth;
 	unsigned char session_id[SHA256_DIGEST_LENGTH]; /* of all sessions */
 	unsigned char *key_der; /* owned, secret; NULL without a key */
 	size_t key_len;
@@ -199,9 +198,7 @@ static bool switch_context(SSL *ssl, const struct tls_ctx *ctx)
 
 	if(SSL_set_SSL_CTX(ssl, to) == NULL)
 		return false;
-	SSL_set_verify(
-			ssl, SSL_CTX_get_verify_mode(to), SSL_CTX_get_verify_callback(to));
-	SSL_set_verify_depth(ssl, ctx->verify_depth);
+	tls_verify_move(ssl, to);
 	return SSL_set_session_id_context(
 				   ssl, ctx->session_id, sizeof(ctx->session_id))
 				   == 1
@@ -467,7 +464,6 @@ static enum tls_rc setup_protocol(
 		if(c->cipher_list == NULL)
 			return tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
 	}
-	c->verify_depth = p->verify_depth;
 	tls_record_watch_context(ctx);
 	if(args->role == TLS_ROLE_SERVER) {
 		SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, NULL);

@@ -30,10 +30,31 @@ static int accept_all_cb(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
+/* What OpenSSL does without a callback. Never NULL: SSL_set_verify keeps the
+ * old callback when it is given NULL, so a connection that a server name moves
+ * from an optional_no_ca profile to a strict one would stay lax. */
+static int obey_cb(int ok, X509_STORE_CTX *store)
+{
+	(void)store;
+	return ok;
+}
+
+void tls_verify_move(SSL *ssl, const SSL_CTX *ctx)
+{
+	SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx),
+			SSL_CTX_get_verify_callback(ctx));
+	SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(ctx));
+}
+
+bool tls_verify_is_lax(const SSL *ssl)
+{
+	return SSL_get_verify_callback(ssl) == accept_all_cb;
+}
+
 void tls_verify_setup(SSL_CTX *ctx, const struct tls_profile_params *params)
 {
 	int mode = SSL_VERIFY_NONE;
-	SSL_verify_cb cb = NULL;
+	SSL_verify_cb cb = obey_cb;
 
 	if(tls_verify_asks(params))
 		mode = SSL_VERIFY_PEER;

@@ -22,6 +22,13 @@ struct ssl_st;
 void tls_verify_setup(
 		struct ssl_ctx_st *ctx, const struct tls_profile_params *params);
 
+/* Gives SSL, which began on another context, the mode, depth and callback of
+ * CTX: nothing of the old policy stays. */
+void tls_verify_move(struct ssl_st *ssl, const struct ssl_ctx_st *ctx);
+
+/* True when SSL lets every chain pass (optional_no_ca). */
+bool tls_verify_is_lax(const struct ssl_st *ssl);
+
 /* True when PARAMS ask the peer for a certificate. */
 bool tls_verify_asks(const struct tls_profile_params *params);
 

@@ -79,9 +79,47 @@ static void test_policies(void)
 	}
 }
 
+/* A connection that began on a lax profile and is moved to each policy, as a
+ * server name does: nothing of the lax one may stay (OpenSSL keeps the old
+ * callback when the new one is NULL). */
+static void test_moved(void)
+{
+	struct tls_profile_params lax_params, params;
+	size_t i;
+
+	tls_params_profile_init(&lax_params);
+	lax_params.verify_client = NO_CA;
+	for(i = 0; i < sizeof(policy_rows) / sizeof(policy_rows[0]); i++) {
+		const struct policy_row *row = &policy_rows[i];
+		SSL_CTX *lax = engine_raw_ctx(ENGINE_SERVER, NULL);
+		SSL_CTX *to = engine_raw_ctx(ENGINE_SERVER, NULL);
+		SSL_verify_cb cb;
+		SSL *ssl;
+
+		tls_params_profile_init(&params);
+		params.verify_client = row->verify_client;
+		params.verify_certificate = row->verify;
+		params.require_certificate = row->require;
+		tls_verify_setup(lax, &lax_params);
+		tls_verify_setup(to, &params);
+		ssl = SSL_new(lax);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(ssl);
+		CU_ASSERT_TRUE(tls_verify_is_lax(ssl));
+		tls_verify_move(ssl, to);
+		cb = SSL_get_verify_callback(ssl);
+		CU_ASSERT_EQUAL(SSL_get_verify_mode(ssl), row->mode);
+		CU_ASSERT_EQUAL(cb != NULL && cb(0, NULL) == 1, row->lax);
+		CU_ASSERT_EQUAL(tls_verify_is_lax(ssl), row->lax);
+		SSL_free(ssl);
+		SSL_CTX_free(lax);
+		SSL_CTX_free(to);
+	}
+}
+
 void test_verify_add(void)
 {
 	CU_pSuite suite = CU_add_suite("verify", begin, NULL);
 
 	CU_add_test(suite, "policies", test_policies);
+	CU_add_test(suite, "moved by a server name", test_moved);
 }
