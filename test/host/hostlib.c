@@ -795,6 +795,12 @@ void host_log_mark(struct host_kam *kam)
 
 int host_log_await(struct host_kam *kam, const char *needles, int ms)
 {
+	return host_log_await_n(kam, needles, 1, ms);
+}
+
+int host_log_await_n(
+		struct host_kam *kam, const char *needles, int want, int ms)
+{
 	struct pollfd pfd = {.events = POLLIN};
 	long end = host_now() + ms;
 	char buf[4096];
@@ -802,7 +808,7 @@ int host_log_await(struct host_kam *kam, const char *needles, int ms)
 
 	pfd.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	inotify_add_watch(pfd.fd, kam->log, IN_MODIFY);
-	while((n = host_log_count(kam, needles)) == 0 && host_now() < end) {
+	while((n = host_log_count(kam, needles)) < want && host_now() < end) {
 		poll(&pfd, 1, (int)(end - host_now()));
 		while(read(pfd.fd, buf, sizeof(buf)) > 0)
 			;

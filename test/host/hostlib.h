@@ -125,8 +125,11 @@ int host_log_count(struct host_kam *kam, const char *needles);
 const char *host_log_line(void);
 void host_log_mark(struct host_kam *kam);
 
-/* As host_log_count, but waits until there is one or MS is over. */
+/* As host_log_count, but waits until there is one, or WANT of them, or MS is
+ * over. */
 int host_log_await(struct host_kam *kam, const char *needles, int ms);
+int host_log_await_n(
+		struct host_kam *kam, const char *needles, int want, int ms);
 
 /* Number of lines that no test may see: BUG, CRITICAL, freeing, overwritten,
  * signal received by a child. The last one is host_log_line(). Whole log. */

@@ -249,6 +249,19 @@ static bool pg_serve(struct peer *p)
 	return false;
 }
 
+/* Waits until every process but the TCP main process, which asks no database,
+ * has found none at its start: one that comes later than the listener takes
+ * the place of the worker. An answered request tells that all were forked. */
+static void await_refusals(struct host_kam *kam)
+{
+	HOLDS(suite_tlsload(kam->tls_port, "--count 8", 1) == 0, "handshakes are served");
+	host_procs_changed(kam);
+	HOLDS(host_log_await_n(kam, "failed to connect to the database",
+				  kam->n_procs - 1, PEER_WAIT_MS)
+					>= kam->n_procs - 1,
+			"each process looked for its database");
+}
+
 /* Has a worker connect, and ask over that connection some times. */
 static void check_sql(struct host_kam *kam, int port)
 {
@@ -295,6 +308,7 @@ static void run_postgres(const char *before, const char *after)
 	if(!started(&kam, &cfg))
 		return;
 	HOLDS(host_mapped(&kam, "/libpq.so", NULL, 0), "libpq is there");
+	await_refusals(&kam);
 	load = suite_tlsload(kam.tls_port, BACKGROUND, 0);
 	check_sql(&kam, port);
 	kill(load, SIGKILL);
