@@ -17,11 +17,14 @@
 
 #define CTX_MAGIC 0x74637830U /* "tcx0" */
 
+/* First byte of the cipher suites of TLS 1.3, RFC 8446 B.4. */
+#define TLS13_SUITES 0x13
+
 struct tls_ctx
 {
 	unsigned int magic;
 	SSL_CTX *ssl_ctx;  /* owned */
-	char *cipher_list; /* owned; NULL for the library's own */
+	char *cipher_list; /* owned; what ssl_ctx came to have, without TLS 1.3 */
 	unsigned char session_id[SHA256_DIGEST_LENGTH]; /* of all sessions */
 	unsigned char *key_der; /* owned, secret; NULL without a key */
 	size_t key_len;
@@ -188,13 +191,31 @@ static bool read_name(const unsigned char *p, size_t n, char out[256])
 	return true;
 }
 
-/* SSL_set_SSL_CTX brings the certificate and the stores; everything else that
- * a profile sets has to be carried over by hand (hazard 10). */
+/* The versions that CTX speaks. A context without any cipher for TLS 1.2 and
+ * older (a system's CipherString that matches nothing) speaks 1.3 only: an
+ * empty list cannot be given to a connection, and it would keep the ciphers
+ * of the profile that it began with. */
+static bool set_versions(SSL *ssl, const struct tls_ctx *ctx)
+{
+	SSL_CTX *to = ctx->ssl_ctx;
+	int min = (int)SSL_CTX_get_min_proto_version(to);
+
+	if(ctx->cipher_list[0] == '\0')
+		min = TLS1_3_VERSION;
+	return SSL_set_min_proto_version(ssl, min) == 1
+		   && SSL_set_max_proto_version(
+					  ssl, (int)SSL_CTX_get_max_proto_version(to))
+					  == 1;
+}
+
+/* SSL_set_SSL_CTX brings the stores and all that belongs to the certificate:
+ * signature algorithms, security level, DH. Everything else that a profile
+ * sets has to be carried over by hand (hazard 10). What only the system's
+ * policy sets (groups, suites of TLS 1.3, options) is the same in all
+ * contexts. */
 static bool switch_context(SSL *ssl, const struct tls_ctx *ctx)
 {
 	SSL_CTX *to = ctx->ssl_ctx;
-	const char *ciphers = ctx->cipher_list != NULL ? ctx->cipher_list
-												   : OSSL_default_cipher_list();
 
 	if(SSL_set_SSL_CTX(ssl, to) == NULL)
 		return false;
@@ -202,13 +223,9 @@ static bool switch_context(SSL *ssl, const struct tls_ctx *ctx)
 	return SSL_set_session_id_context(
 				   ssl, ctx->session_id, sizeof(ctx->session_id))
 				   == 1
-		   && SSL_set_min_proto_version(
-					  ssl, (int)SSL_CTX_get_min_proto_version(to))
-					  == 1
-		   && SSL_set_max_proto_version(
-					  ssl, (int)SSL_CTX_get_max_proto_version(to))
-					  == 1
-		   && SSL_set_cipher_list(ssl, ciphers) == 1;
+		   && set_versions(ssl, ctx)
+		   && (ctx->cipher_list[0] == '\0'
+				   || SSL_set_cipher_list(ssl, ctx->cipher_list) == 1);
 }
 
 /* The ClientHello callback: early enough for versions and ciphers, which the
@@ -441,6 +458,36 @@ static uint64_t options_of(const struct tls_settings *settings)
 	return options;
 }
 
+/* Names of the ciphers for TLS 1.2 and older that CTX came to have, by the
+ * profile, the system's policy (openssl.cnf) or the library, as
+ * SSL_set_cipher_list reads them; for connections that a name moves here. */
+static enum tls_rc keep_ciphers(struct tls_ctx *ctx, struct tls_err *err)
+{
+	const STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx->ssl_ctx);
+	size_t size = 1;
+	char *at;
+	int i;
+
+	for(i = 0; i < sk_SSL_CIPHER_num(ciphers); i++)
+		size += strlen(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i)))
+				+ 1;
+	ctx->cipher_list = at = OPENSSL_zalloc(size);
+	if(at == NULL)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
+	for(i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+		const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+		size_t n = strlen(SSL_CIPHER_get_name(cipher));
+
+		if(SSL_CIPHER_get_protocol_id(cipher) >> 8 == TLS13_SUITES)
+			continue;
+		if(at != ctx->cipher_list)
+			*at++ = ':';
+		memcpy(at, SSL_CIPHER_get_name(cipher), n);
+		at += n;
+	}
+	return TLS_RC_OK;
+}
+
 static enum tls_rc setup_protocol(
 		struct tls_ctx *c, const struct tls_ctx_args *args, struct tls_err *err)
 {
@@ -459,11 +506,6 @@ static enum tls_rc setup_protocol(
 		return tls_ossl_fail(err, TLS_RC_CONFIG,
 				"cipher_list: \"%s\" selects no cipher of this library",
 				p->cipher_list);
-	if(p->cipher_list != NULL) {
-		c->cipher_list = OPENSSL_strdup(p->cipher_list);
-		if(c->cipher_list == NULL)
-			return tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
-	}
 	tls_record_watch_context(ctx);
 	if(args->role == TLS_ROLE_SERVER) {
 		SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, NULL);
@@ -482,7 +524,7 @@ static enum tls_rc setup_protocol(
 		return tls_ossl_fail(err, TLS_RC_CONFIG,
 				"ssl_max_send_fragment: %d is not within 512 to 16384",
 				s->ssl_max_send_fragment);
-	return TLS_RC_OK;
+	return keep_ciphers(c, err);
 }
 
 /* ---- life ---- */

@@ -4,13 +4,14 @@
  */
 
 /* Tests of contexts: every bad file and setting with the sentence that the
- * operator gets, failing memory, keys that are wiped, keys of processes and
- * session contexts. */
+ * operator gets, failing memory, keys that are wiped, keys of processes,
+ * session contexts, and the policy that a profile chosen by name gets. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CUnit/CUnit.h>
@@ -445,6 +446,188 @@ static void test_session_contexts(void)
 	CU_ASSERT_EQUAL(memcmp(again, ids[0], 32), 0);
 }
 
+/* ---- the profile that a name chooses, under a system's openssl.cnf ---- */
+
+/* A system's policy (openssl.cnf), a client, and whether the two fit. */
+struct policy_row
+{
+	const char *policy;	  /* lines of the section; "" = none */
+	const char *named;	  /* cipher_list of the named profile */
+	enum tls_version min; /* of the named profile; NONE = the default */
+	const char *ciphers;  /* of the client, NULL = the library's */
+	const char *suites;
+	const char *groups;
+	const char *signatures;
+	int max; /* highest version of the client */
+	bool passes;
+	const char *reason;
+};
+
+#define GCM128 "ECDHE-ECDSA-AES128-GCM-SHA256"
+#define GCM256 "ECDHE-ECDSA-AES256-GCM-SHA384"
+#define V12 TLS1_2_VERSION
+#define V13 TLS1_3_VERSION
+#define ANY TLS_VERSION_NONE
+#define LEVEL0 "ALL:@SECLEVEL=0"
+
+static const struct policy_row policy_rows[] = {
+		{"CipherString = " GCM256, NULL, ANY, GCM128, NULL, NULL, NULL, V12,
+				false, "a cipher that the system refuses"},
+		{"CipherString = " GCM256, NULL, ANY, GCM256, NULL, NULL, NULL, V12,
+				true, "the cipher that the system allows"},
+		{"CipherString = " GCM256, GCM128, ANY, GCM128, NULL, NULL, NULL, V12,
+				true, "a list of the profile wins"},
+		{"CipherString = " GCM256, GCM128, ANY, GCM256, NULL, NULL, NULL, V12,
+				false, "a list of the profile wins"},
+		{"CipherString = NO-SUCH", NULL, ANY, NULL, NULL, NULL, NULL, V12,
+				false, "a system without any cipher for 1.2"},
+		{"CipherString = NO-SUCH", NULL, ANY, NULL, NULL, NULL, NULL, V13, true,
+				"the same system in 1.3"},
+		{"CipherString = DEFAULT@SECLEVEL=2", NULL, ANY, LEVEL0, NULL, NULL,
+				"ECDSA+SHA1", V12, false,
+				"SHA-1, which the first profile allows"},
+		{"CipherString = DEFAULT@SECLEVEL=2", LEVEL0, ANY, LEVEL0, NULL, NULL,
+				"ECDSA+SHA1", V12, true,
+				"SHA-1, which the named profile allows"},
+		{"", NULL, ANY, GCM128, NULL, NULL, NULL, V12, true,
+				"the library's own list"},
+		{"", NULL, ANY, "NULL-SHA256:ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0", NULL,
+				NULL, NULL, V12, false, "no encryption, which only ALL has"},
+		{"", GCM256, ANY, GCM128, NULL, NULL, NULL, V12, false,
+				"the list of the profile"},
+		{"Ciphersuites = TLS_AES_256_GCM_SHA384", NULL, ANY, NULL,
+				"TLS_AES_128_GCM_SHA256", NULL, NULL, V13, false,
+				"a suite that the system refuses"},
+		{"Ciphersuites = TLS_AES_256_GCM_SHA384", GCM128, ANY, NULL,
+				"TLS_AES_256_GCM_SHA384", NULL, NULL, V13, true,
+				"suites of 1.3 are not of cipher_list"},
+		{"Groups = P-384", NULL, ANY, NULL, NULL, "X25519", NULL, V13, false,
+				"a group that the system refuses"},
+		{"Groups = P-384", NULL, ANY, NULL, NULL, "P-384", NULL, V13, true,
+				"the group that the system allows"},
+		{"SignatureAlgorithms = ECDSA+SHA384", NULL, ANY, GCM128, NULL, NULL,
+				"ECDSA+SHA256", V12, false, "a signature that it refuses"},
+		{"SignatureAlgorithms = ECDSA+SHA384", NULL, ANY, GCM128, NULL, NULL,
+				"ECDSA+SHA384", V12, true, "the signature that it allows"},
+		{"", NULL, TLS_VERSION_1_3, NULL, NULL, NULL, NULL, V12, false,
+				"the named profile begins at 1.3"},
+		{"MinProtocol = TLSv1.2", NULL, TLS_VERSION_1_3, NULL, NULL, NULL, NULL,
+				V12, false, "the profile is stricter than the system"},
+		{"Options = -SessionTicket", NULL, TLS_VERSION_1_3, NULL, NULL, NULL,
+				NULL, V13, true, "options"},
+};
+#define N_POLICIES (sizeof(policy_rows) / sizeof(policy_rows[0]))
+
+/* Any name means the one other profile. */
+static struct tls_ctx *named_cb(void *arg, const char *name)
+{
+	(void)name;
+	return arg;
+}
+
+static SSL_CTX *policy_client(const struct policy_row *row)
+{
+	SSL_CTX *raw = engine_raw_ctx(ENGINE_CLIENT, NULL);
+
+	/* what the client may do is in the row, not in the system's policy */
+	SSL_CTX_set_cipher_list(raw, row->ciphers != NULL ? row->ciphers : "ALL");
+	SSL_CTX_set_ciphersuites(raw, row->suites != NULL
+										  ? row->suites
+										  : "TLS_AES_256_GCM_SHA384:"
+											"TLS_AES_128_GCM_SHA256");
+	SSL_CTX_set1_groups_list(
+			raw, row->groups != NULL ? row->groups : "X25519:P-256:P-384");
+	SSL_CTX_set1_sigalgs_list(raw, row->signatures != NULL
+										   ? row->signatures
+										   : "ECDSA+SHA256:ECDSA+SHA384");
+	SSL_CTX_set_max_proto_version(raw, row->max);
+	return raw;
+}
+
+/* True when a client of ROW gets through to the profile TO: named by it while
+ * the connection began on FIRST. FIRST == TO: without a name. */
+static bool policy_passes(
+		const struct policy_row *row, struct tls_ctx *first, struct tls_ctx *to)
+{
+	SSL_CTX *raw = policy_client(row);
+	struct tls_conn_args args = {.role = TLS_ROLE_SERVER,
+			.ctx = first,
+			.by_name = named_cb,
+			.by_name_arg = to};
+	struct engine_pair pair;
+	struct tls_err err;
+	bool up;
+
+	engine_pair_init(&pair);
+	engine_pair_raw(&pair, ENGINE_CLIENT, raw);
+	if(first != to)
+		SSL_set_tlsext_host_name(pair.raw[ENGINE_CLIENT], "unit.example");
+	up = tls_conn_new(&pair.conn[ENGINE_SERVER], &args, &err) == TLS_RC_OK
+		 && engine_pair_handshake(&pair);
+	engine_pair_clear(&pair);
+	SSL_CTX_free(raw);
+	return up;
+}
+
+/* In a process of its own, since a policy is read once: that of a process that
+ * begins under ROW's openssl.cnf. Returns the number of surprises. */
+static int policy_child(const struct policy_row *row, const char *file)
+{
+	static char lax_list[] = "ALL:eNULL:@SECLEVEL=0";
+	struct engine_profile lax, strict;
+	struct tls_ctx *first, *to;
+	struct tls_err err;
+	bool alone, moved;
+
+	if(row->policy[0] != '\0' && CONF_modules_load_file(file, NULL, 0) <= 0)
+		return 3;
+	engine_profile_init(&lax, TLS_ROLE_SERVER, "rsa");
+	lax.params.cipher_list = lax_list;
+	engine_profile_init(&strict, TLS_ROLE_SERVER, "ec");
+	strict.label = "server:strict";
+	strict.params.cipher_list = (char *)(uintptr_t)row->named;
+	if(row->min != TLS_VERSION_NONE)
+		strict.params.method.min = row->min;
+	if(engine_ctx(&first, &lax, &err) != TLS_RC_OK
+			|| engine_ctx(&to, &strict, &err) != TLS_RC_OK)
+		return 4;
+	alone = policy_passes(row, to, to);
+	moved = policy_passes(row, first, to);
+	if(alone != row->passes || moved != row->passes)
+		fprintf(stderr, "\n%s (%s): alone %d, by name %d\n", row->reason,
+				row->policy, alone, moved);
+	tls_ctx_free(&first);
+	tls_ctx_free(&to);
+	return (alone != row->passes) + (moved != row->passes);
+}
+
+static void test_policy_by_name(void)
+{
+	size_t i;
+
+	for(i = 0; i < N_POLICIES; i++) {
+		char text[512];
+		const char *file;
+		int status = -1;
+		pid_t pid;
+		int n = snprintf(text, sizeof(text),
+				"openssl_conf = i\n[i]\nssl_conf = s\n[s]\n"
+				"system_default = d\n[d]\n%s\n",
+				policy_rows[i].policy);
+
+		file = pki_write("policy.cnf", text, (size_t)n);
+		fflush(NULL);
+		pid = fork();
+		if(pid == 0)
+			_exit(policy_child(&policy_rows[i], file));
+		CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+		CU_ASSERT_EQUAL(status, 0);
+		if(status != 0)
+			fprintf(stderr, "\n%s: status %x\n", policy_rows[i].reason,
+					(unsigned int)status);
+	}
+}
+
 void test_ctx_add(void)
 {
 	CU_pSuite suite = CU_add_suite("ctx", begin, NULL);
@@ -454,5 +637,6 @@ void test_ctx_add(void)
 	CU_add_test(suite, "the key is wiped", test_wiped);
 	CU_add_test(suite, "keys of processes", test_own_keys);
 	CU_add_test(suite, "session contexts", test_session_contexts);
+	CU_add_test(suite, "policy of a named profile", test_policy_by_name);
 	CU_add_test(suite, "good ones", test_good);
 }
