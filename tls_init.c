@@ -99,7 +99,8 @@ int tls_init_module(void)
 	if(tls_cfg_init(&err) != TLS_RC_OK)
 		return fail(&err);
 	if(tls_locking_init() != TLS_RC_OK || tls_ct_wrq_init_total() != TLS_RC_OK
-			|| tls_domains_init() != TLS_RC_OK) {
+			|| tls_domains_init() != TLS_RC_OK
+			|| tls_server_init() != TLS_RC_OK) {
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}

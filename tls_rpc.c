@@ -127,10 +127,12 @@ struct row
 	int flags;
 };
 
-/* True when the id A was given before B; ids count up and wrap around. */
+/* True when the id A was given before B; ids count up and start anew at the
+ * end of their range. */
 static bool is_older(int a, int b)
 {
-	return (int)((unsigned int)a - (unsigned int)b) < 0;
+	return ((unsigned int)a - (unsigned int)b) % TLS_SERVER_IDS
+		   > TLS_SERVER_IDS / 2;
 }
 
 /* Notes the ids of up to BATCH TLS connections in BUCKET of the host's table,

@@ -7,6 +7,7 @@
 
 #include "tls_server.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -504,12 +505,38 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 
 /* ---- life ---- */
 
+/* Connections so far, in shared memory. */
+static atomic_uint *opened;
+
+enum tls_rc tls_server_init(void)
+{
+	opened = tls_port_alloc(sizeof(*opened));
+	if(opened == NULL)
+		return TLS_RC_NOMEM;
+	atomic_init(opened, 0);
+	return TLS_RC_OK;
+}
+
+/* The core counts connections with a plain int in shared memory, which tcp
+ * main and every sender advance without a lock (core/tcp_main.c,
+ * tcpconn_new()): two of them at once give one id to two connections, and one
+ * that is held up in between sets the counter back for all. The core looks for
+ * the connection of a reply by this id, so the reply leaves on a stranger's
+ * connection. Ours are counted atomically. */
+static int next_id(void)
+{
+	unsigned int n = atomic_fetch_add_explicit(opened, 1, memory_order_relaxed);
+
+	return (int)(TLS_SERVER_FIRST_ID + n % TLS_SERVER_IDS);
+}
+
 /* End of tcpconn_new(): tcp main for accepted sockets, any sender for
  * outgoing ones; no lock, nobody else sees C yet. Role and local address may
  * not be final, so only the timeouts are set. */
 static int init_cb(struct tcp_connection *c, int sock)
 {
 	(void)sock;
+	c->id = next_id(); /* it is in no table yet */
 	c->type = PROTO_TLS;
 	c->rcv.proto = PROTO_TLS;
 	c->lifetime = tls_cfg_connection_ticks();

@@ -23,6 +23,15 @@ struct tls_conn;
 struct tls_info;
 struct tls_profile;
 
+/* Ids of TLS connections: a range of their own, which the core's ids reach
+ * only after as many connections. They start anew at its end. */
+#define TLS_SERVER_FIRST_ID 0x40000000U
+#define TLS_SERVER_IDS 0x40000000U
+
+/* Makes the counter of connections. Main process, before the fork. OK or
+ * NOMEM. */
+enum tls_rc tls_server_init(void);
+
 /* The server is stopping: from now on the hooks free nothing. Workers may have
  * been ended inside an allocation, so the heap in shared memory cannot be
  * trusted any more, and all of it goes with the server. Main process, before

@@ -254,7 +254,8 @@ static bool pg_serve(struct peer *p)
  * the place of the worker. An answered request tells that all were forked. */
 static void await_refusals(struct host_kam *kam)
 {
-	HOLDS(suite_tlsload(kam->tls_port, "--count 8", 1) == 0, "handshakes are served");
+	HOLDS(suite_tlsload(kam->tls_port, "--count 8", 1) == 0,
+			"handshakes are served");
 	host_procs_changed(kam);
 	HOLDS(host_log_await_n(kam, "failed to connect to the database",
 				  kam->n_procs - 1, PEER_WAIT_MS)

@@ -165,6 +165,48 @@ static void check_rows(struct host_kam *kam, struct peer *named)
 	peer_close(&silent);
 }
 
+/* The id of the connection from PORT, 0 = none. */
+static long id_of(struct host_kam *kam, int port)
+{
+	const char *row;
+
+	if(!answers(kam, "tls.list", true, "id: ") || !(row = row_of(port)))
+		return 0;
+	return strtol(strstr(row, "id: ") + 4, NULL, 10);
+}
+
+/* The core's ids can be given twice, by processes that open connections at the
+ * same moment; the reply to one peer then goes to another. So TLS has ids of
+ * its own: no plain TCP connection takes one of them. */
+static void test_ids(void)
+{
+	struct host_config cfg = {0};
+	struct host_kam kam;
+	struct peer peers[3];
+	struct peer plain;
+	long ids[3];
+	int i;
+
+	if(!started(&kam, &cfg))
+		return;
+	for(i = 0; i < 3; i++) {
+		HOLDS(peer_tls(&peers[i], kam.tls_port, NULL)
+						&& peer_options(&peers[i], 1, 0, NULL),
+				"a TLS connection");
+		HOLDS(peer_tcp(&plain, kam.tcp_port)
+						&& peer_request(&plain, 1, 0, NULL),
+				"a plain one, which takes an id of the core");
+		peer_close(&plain);
+	}
+	for(i = 0; i < 3; i++)
+		ids[i] = id_of(&kam, peers[i].port);
+	HOLDS(ids[0] >= 0x40000000L, "ids of their own range");
+	HOLDS(ids[1] == ids[0] + 1 && ids[2] == ids[1] + 1,
+			"counted by themselves, no other takes one");
+	close_peers(peers, 3);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static void test_list(void)
 {
 	struct host_config cfg = {0};
@@ -311,12 +353,11 @@ static void test_reload_without_file(void)
 static bool kill_peer(struct host_kam *kam, const struct peer *p)
 {
 	char cmd[64];
-	const char *row;
+	long id = id_of(kam, p->port);
 
-	if(!answers(kam, "tls.list", true, "id: ") || !(row = row_of(p->port)))
+	if(id == 0)
 		return false;
-	snprintf(cmd, sizeof(cmd), "tls.kill %ld",
-			strtol(strstr(row, "id: ") + 4, NULL, 10));
+	snprintf(cmd, sizeof(cmd), "tls.kill %ld", id);
 	return answers(kam, cmd, true, "OK")
 		   && answers(kam, cmd, true, "TLS connection id not found");
 }
@@ -405,8 +446,9 @@ static void test_settings(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
-static const struct suite_test tests[] = {{"list", test_list},
-		{"list under load", test_list_under_load}, {"reload", test_reload},
+static const struct suite_test tests[] = {{"ids", test_ids},
+		{"list", test_list}, {"list under load", test_list_under_load},
+		{"reload", test_reload},
 		{"reload without a file", test_reload_without_file},
 		{"kill", test_kill}, {"settings", test_settings}, {NULL, NULL}};
 
