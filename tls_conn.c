@@ -606,9 +606,6 @@ static enum tls_rc own_seal(struct seal_arg *seal, const unsigned char *data,
 	size_t n_sealed;
 	enum tls_rc rc;
 
-	if(conn->close_notify_sent) /* RFC 8446 s6.1: nothing may follow it */
-		return tls_err_set(
-				seal->err, TLS_RC_TLS, "close_notify has been sent already");
 	rc = tls_post_refresh(&conn->post, seal->err);
 	if(rc == TLS_RC_OK)
 		rc = drain(conn, io);
@@ -716,6 +713,8 @@ static enum tls_rc seal_cb(
 	struct seal_arg *seal = arg;
 
 	*n_taken = 0;
+	if(seal->conn->close_notify_sent) /* RFC 8446 s6.1: nothing follows it */
+		return TLS_RC_CLOSED;
 	return seal->conn->ssl != NULL ? ossl_seal(seal, data, n, n_taken)
 								   : own_seal(seal, data, n, n_taken);
 }
@@ -869,13 +868,15 @@ static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
 	return rc;
 }
 
-/* RFC 8446 s6.1: close_notify ends one direction only, so the answer to the
- * last request of a peer still goes out. Before TLS 1.3 it ended both
- * (RFC 5246 s7.2.1). */
-static bool half_open(const struct tls_conn *conn)
+/* True when nothing may be sent any more. RFC 8446 s6.1: close_notify ends
+ * the direction of its sender only, so the answer to the last request of a
+ * peer still goes out. Before TLS 1.3 it ended both (RFC 5246 s7.2.1). */
+static bool is_closed_for_us(const struct tls_conn *conn)
 {
-	return conn->info != NULL && conn->info->version == TLS1_3_VERSION
-		   && !conn->close_notify_sent;
+	return conn->close_notify_sent
+		   || (conn->state == TLS_CONN_CLOSED
+				   && (conn->info == NULL
+						   || conn->info->version != TLS1_3_VERSION));
 }
 
 enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
@@ -888,10 +889,10 @@ enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 	io->n_out = 0;
 	io->n_clear = 0;
 	*n_taken = 0;
-	if(conn->state == TLS_CONN_CLOSED && !half_open(conn))
-		return TLS_RC_CLOSED;
 	if(conn->state == TLS_CONN_FAILED)
 		return tls_err_set(err, TLS_RC_PEER, "the connection has failed");
+	if(is_closed_for_us(conn))
+		return TLS_RC_CLOSED;
 	rc = write_step(conn, data, n, n_taken, io, limits, err);
 	if(conn->unread)
 		conn->want = read_want; /* still true after writing */

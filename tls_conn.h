@@ -101,8 +101,9 @@ enum tls_rc tls_conn_read(struct tls_conn *conn, struct tls_conn_io *io,
  * TLS_RC_OK     all bytes were accepted; send n_out bytes.
  * TLS_RC_AGAIN  the write window is full: send it and call again with the SAME
  *               remaining bytes.
- * TLS_RC_CLOSED the peer has closed and TLS is older than 1.3, which lets our
- *               direction go on; nothing was accepted.
+ * TLS_RC_CLOSED our close_notify was sent, or the peer has closed and TLS is
+ *               older than 1.3, which lets our direction go on; nothing was
+ *               accepted and the state is as before.
  * TLS_RC_LIMIT  the queue limits LIMITS would be exceeded; nothing of this
  *               call was queued and the connection is unchanged.
  * TLS_RC_PEER, TLS_RC_TLS, TLS_RC_NOMEM  as for tls_conn_read. */

@@ -478,7 +478,7 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 		rc = tls_conn_write(
 				session->conn, *pbuf, *plen, &taken, &io, &limits, &err);
 	if(rc == TLS_RC_CLOSED)
-		tls_err_set(&err, rc, "the peer has closed, cannot send");
+		tls_err_set(&err, rc, "already closed, cannot send");
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN) {
 		report_failure(c, session, &err);
 		return -1;
