@@ -506,7 +506,7 @@ static enum tls_rc check_messages(
 {
 	if(data)
 		conn->messages = 0;
-	if(conn->messages <= TLS_POST_KEY_UPDATES_MAX)
+	if(conn->messages <= TLS_POST_MESSAGES_MAX)
 		return TLS_RC_OK;
 	return tls_err_set(err, TLS_RC_PEER,
 			"too many handshake messages without data in between");

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "tls_ossl.h"
-#include "tls_port.h"
 
 #define ALERT_WARNING 1
 #define ALERT_FATAL 2
@@ -20,8 +19,6 @@
 #define CLIENT_HELLO 1
 #define NEW_SESSION_TICKET 4
 #define KEY_UPDATE 24
-
-#define MESSAGE_HEADER 4
 
 enum tls_rc tls_post_setup(struct tls_post *post, SSL *ssl,
 		const struct tls_record_keys *keys, enum tls_role role,
@@ -33,18 +30,10 @@ enum tls_rc tls_post_setup(struct tls_post *post, SSL *ssl,
 	return tls_record_setup(&post->record, ssl, keys, err);
 }
 
-static void drop_message(struct tls_post *post)
-{
-	tls_port_free(post->message);
-	post->message = NULL;
-	post->n_message = 0;
-}
-
 void tls_post_clear(struct tls_post *post)
 {
 	tls_record_clear(&post->record);
 	sbufq_clear(&post->out);
-	drop_message(post);
 }
 
 /* ---- sending ---- */
@@ -144,9 +133,6 @@ static enum tls_rc take_key_update(struct tls_post *post,
 	if(!last)
 		return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
 				"data behind a KeyUpdate in one record");
-	if(++post->key_updates > TLS_POST_KEY_UPDATES_MAX)
-		return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
-				"too many KeyUpdates without data");
 	rc = tls_record_update(&post->record, TLS_RECORD_READ, err);
 	if(rc == TLS_RC_OK && body[0] == 1)
 		rc = send_key_update(post, err);
@@ -177,7 +163,7 @@ static enum tls_rc take_renegotiation(
  * have. Asked at the header, so that a peer cannot make us keep what would be
  * refused anyway. CertificateRequest never belongs here: we do not offer
  * post_handshake_auth (RFC 8446 s4.6.2). */
-static bool is_expected(const struct tls_post *post, int type, size_t *most)
+static bool is_expected(const struct tls_post *post, int type, uint32_t *most)
 {
 	bool client = post->role == TLS_ROLE_CLIENT;
 
@@ -192,100 +178,66 @@ static bool is_expected(const struct tls_post *post, int type, size_t *most)
 	return type == (client ? HELLO_REQUEST : CLIENT_HELLO);
 }
 
-/* One whole message that belongs here. */
-static enum tls_rc take_message(struct tls_post *post, int type,
+/* The header of a message is whole: may the rest come? */
+static enum tls_rc take_header(struct tls_post *post, struct tls_err *err)
+{
+	uint32_t most;
+	uint32_t n = (uint32_t)post->head[1] << 16 | (uint32_t)post->head[2] << 8
+				 | post->head[3];
+
+	if(!is_expected(post, post->head[0], &most))
+		return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
+				"a handshake message that does not belong here");
+	if(n > most)
+		return refuse(post, SSL_AD_DECODE_ERROR, err,
+				"an oversized handshake message");
+	if(++post->messages > TLS_POST_MESSAGES_MAX)
+		return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
+				"too many handshake messages without data");
+	post->left = n;
+	return TLS_RC_OK;
+}
+
+/* One whole message that belongs here. BODY has the N bytes of it that came
+ * last: all that a KeyUpdate has. */
+static enum tls_rc take_message(struct tls_post *post,
 		const unsigned char *body, size_t n, bool last, struct tls_err *err)
 {
+	post->n_head = 0;
 	if(!post->record.tls13)
 		return take_renegotiation(post, err);
-	if(type == KEY_UPDATE)
+	if(post->head[0] == KEY_UPDATE)
 		return take_key_update(post, body, n, last, err);
 	return TLS_RC_OK; /* a ticket: sessions are not kept by clients */
 }
 
-/* Keeps N bytes of a message that is not whole yet. */
-static enum tls_rc keep_message(struct tls_post *post,
-		const unsigned char *data, size_t n, struct tls_err *err)
-{
-	unsigned char *grown;
-
-	if(n > TLS_POST_MESSAGE_MAX + MESSAGE_HEADER - post->n_message)
-		return refuse(post, SSL_AD_DECODE_ERROR, err,
-				"an oversized handshake message");
-	grown = tls_port_realloc(post->message, post->n_message + n);
-	if(grown == NULL)
-		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
-	memcpy(grown + post->n_message, data, n);
-	post->message = grown;
-	post->n_message += n;
-	return TLS_RC_OK;
-}
-
-/* Body length of the message whose first N bytes are at P; false when even
- * the header is not whole. */
-static bool message_length(const unsigned char *p, size_t n, size_t *n_body)
-{
-	if(n < MESSAGE_HEADER)
-		return false;
-	*n_body = (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-	return true;
-}
-
-/* All whole messages of N bytes; *N_USED of them. */
-static enum tls_rc take_messages(struct tls_post *post,
-		const unsigned char *data, size_t n, size_t *n_used,
-		struct tls_err *err)
-{
-	size_t n_body;
-	size_t most;
-
-	*n_used = 0;
-	while(message_length(data + *n_used, n - *n_used, &n_body)) {
-		const unsigned char *p = data + *n_used;
-		size_t left = n - *n_used - MESSAGE_HEADER;
-		enum tls_rc rc;
-
-		if(!is_expected(post, p[0], &most))
-			return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
-					"a handshake message that does not belong here");
-		if(n_body > most)
-			return refuse(post, SSL_AD_DECODE_ERROR, err,
-					"an oversized handshake message");
-		if(n_body > left)
-			break;
-		rc = take_message(
-				post, p[0], p + MESSAGE_HEADER, n_body, n_body == left, err);
-		if(rc != TLS_RC_OK)
-			return rc;
-		*n_used += MESSAGE_HEADER + n_body;
-	}
-	return TLS_RC_OK;
-}
-
-/* One record of handshake bytes; messages may be split over records. */
+/* One record of handshake bytes; messages may be split over records and lie
+ * several in one. */
 static enum tls_rc take_handshake(struct tls_post *post,
 		const unsigned char *data, size_t n, struct tls_err *err)
 {
-	size_t used;
-	enum tls_rc rc;
+	enum tls_rc rc = TLS_RC_OK;
 
-	if(post->n_message == 0) {
-		rc = take_messages(post, data, n, &used, err);
-		if(rc == TLS_RC_OK && used < n)
-			rc = keep_message(post, data + used, n - used, err);
-		return rc;
+	while(rc == TLS_RC_OK && n > 0) {
+		size_t part;
+
+		if(post->n_head < TLS_POST_HEADER) {
+			post->head[post->n_head++] = *data++;
+			n--;
+			if(post->n_head < TLS_POST_HEADER)
+				continue;
+			rc = take_header(post, err);
+			if(rc != TLS_RC_OK)
+				return rc;
+		}
+		part = n < post->left ? n : post->left;
+		post->left -= (uint32_t)part;
+		n -= part;
+		if(post->left == 0)
+			rc = take_message(post, data, part, n == 0, err);
+		data += part;
 	}
-	rc = keep_message(post, data, n, err);
-	if(rc != TLS_RC_OK)
-		return rc;
-	rc = take_messages(post, post->message, post->n_message, &used, err);
-	if(rc != TLS_RC_OK)
-		return rc;
-	memmove(post->message, post->message + used, post->n_message - used);
-	post->n_message -= used;
-	if(post->n_message == 0)
-		drop_message(post);
-	return TLS_RC_OK;
+	return rc;
 }
 
 static enum tls_rc take_data(
@@ -299,7 +251,7 @@ static enum tls_rc take_data(
 	}
 	post->empties = 0;
 	post->warnings = 0;
-	post->key_updates = 0;
+	post->messages = 0;
 	return TLS_RC_OK;
 }
 
@@ -310,7 +262,7 @@ static enum tls_rc take_record(struct tls_post *post, enum tls_record_type type,
 	enum tls_rc rc;
 
 	/* RFC 8446 s5.1: nothing between the parts of a handshake message */
-	if(post->n_message > 0 && type != TLS_RECORD_HANDSHAKE)
+	if(post->n_head > 0 && type != TLS_RECORD_HANDSHAKE)
 		return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
 				"a record inside a handshake message");
 	switch(type) {

@@ -21,9 +21,10 @@
 /* Bounds on what a peer may send without sending data in between. */
 #define TLS_POST_WARNINGS_MAX 5
 #define TLS_POST_EMPTY_MAX 32
-#define TLS_POST_KEY_UPDATES_MAX 32
+#define TLS_POST_MESSAGES_MAX 32
 /* Largest handshake message accepted after the handshake: a ticket. */
 #define TLS_POST_MESSAGE_MAX 32768
+#define TLS_POST_HEADER 4 /* of a handshake message, RFC 8446 s4 */
 
 /* State of one connection; plain data in shared memory, embedded. */
 struct tls_post
@@ -32,10 +33,14 @@ struct tls_post
 	enum tls_role role;
 	uint8_t warnings;
 	uint8_t empties;
-	uint8_t key_updates;
+	uint8_t messages; /* of the handshake, since the last data */
 	bool close_sent;
-	unsigned char *message; /* owned: a handshake message that is not whole */
-	size_t n_message;
+	/* a handshake message that is not whole: its header, and how many bytes
+	 * of its body are still to come. No body is longer than a byte or looked
+	 * at, so none is kept. */
+	unsigned char head[TLS_POST_HEADER];
+	uint8_t n_head;
+	uint32_t left;
 	struct sbufq out; /* owned: sealed records that wait for a window */
 };
 

@@ -116,8 +116,10 @@ static bool say(struct tls_post *post, struct tls_record *twin, uint8_t type,
 	CHECK((rc == TLS_RC_PEER) == (err.text[0] != '\0'));
 	CHECK(n_clear <= n && (rc == TLS_RC_OK || n_clear == 0));
 	CHECK(n_clear == 0 || memcmp(clear, data, n_clear) == 0);
-	CHECK(post->n_message <= TLS_POST_MESSAGE_MAX + 4);
-	CHECK((post->message == NULL) == (post->n_message == 0));
+	CHECK(post->left <= TLS_POST_MESSAGE_MAX);
+	CHECK(post->n_head <= TLS_POST_HEADER);
+	CHECK(rc != TLS_RC_OK
+			|| (post->n_head == TLS_POST_HEADER) == (post->left > 0));
 	free(wire);
 	free(clear);
 	listen(post, twin);

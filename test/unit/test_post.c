@@ -83,6 +83,7 @@ struct row
 #define AP 23
 #define KU0 "1800000100"
 #define KU1 "1800000101"
+#define TICKET "0400000e00000e1000000000000001200000"
 #define PEER TLS_RC_PEER
 #define GONE TLS_RC_CLOSED
 #define OK TLS_RC_OK
@@ -195,16 +196,28 @@ static const struct row rows[] = {
 		/* other handshake messages */
 		{V13, 's', {{SEALED, HS, "0400001000000e10000000000000000120000000"}},
 				PEER, UNEXPECTED, PEER, UNEXPECTED, 0, "a ticket to a server"},
-		{V13, 'c',
-				{{SEALED, HS,
-						"0400000e00000e100000000000000120"
-						"0000"}},
-				OK, NONE, OK, NONE, 0, "a ticket"},
+		{V13, 'c', {{SEALED, HS, TICKET}}, OK, NONE, OK, NONE, 0, "a ticket"},
 		{V13, 'c',
 				{{SEALED, HS, "0400000e0000"},
 						{SEALED, HS, "0e1000000000000001200000"},
 						{SEALED, AP, "aa"}},
 				OK, NONE, OK, NONE, 1, "a ticket in two records"},
+		{V13, 'c', {{SEALED, HS, TICKET, 0, 0, 0, 33}}, PEER, UNEXPECTED, PEER,
+				NONE, 0, "33 tickets"},
+		{V13, 'c',
+				{{SEALED, HS, TICKET TICKET TICKET TICKET TICKET TICKET, 0, 0,
+						0, 6}},
+				PEER, UNEXPECTED, PEER, NONE, 0,
+				"36 tickets, six in each record"},
+		{V13, 'c',
+				{{SEALED, HS, TICKET, 0, 0, 0, 16},
+						{SEALED, HS, KU0, 0, 0, 0, 17}},
+				PEER, UNEXPECTED, PEER, NONE, 0,
+				"16 tickets and 17 KeyUpdates"},
+		{V13, 'c',
+				{{SEALED, HS, TICKET, 0, 0, 0, 32}, {SEALED, AP, "aa"},
+						{SEALED, HS, TICKET, 0, 0, 0, 32}},
+				OK, NONE, OK, NONE, 1, "32, data, 32"},
 		{V13, 'c', {{SEALED, HS, "04010000"}}, PEER, DECODE, OK, NONE, 0,
 				"a ticket of 65536"},
 		{V13, 'c', {{SEALED, HS, "04ffffff"}}, PEER, DECODE, PEER, ILLEGAL, 0,
@@ -434,25 +447,36 @@ static void test_refresh(void)
 	tls_record_clear(&twin);
 }
 
-/* What a peer can make us keep: a message in single bytes costs its bytes,
- * and one that a server never takes is refused by its first header. */
+/* What a peer can make us keep: nothing of a message but its header, however
+ * small the pieces, and one that a server never takes is refused by it. */
 static void test_kept_message(void)
 {
-	struct rig_setup s = {.role = TLS_ROLE_SERVER,
+	struct rig_setup s = {.role = TLS_ROLE_CLIENT,
 			.version = V13,
 			.tickets = 0,
 			.puppet = true};
 	struct rig rig;
+	unsigned long allocs;
 	size_t live;
+	int i;
 
 	CU_ASSERT_FATAL(rig_open(&rig, &s) && rig_puppet(&rig));
-	rig_say(&rig, HS, "\x18", 1);
+	rig_say(&rig, HS, "\x04\0\x7f", 3);
 	rig_engine_read(&rig);
 	live = port_stub_live_bytes();
-	rig_say(&rig, HS, "\0\0", 2);
-	rig_engine_read(&rig);
+	allocs = port_stub_allocs();
+	rig_say(&rig, HS, "\x00", 1);
+	for(i = 0; i < 0x7f00 - 1; i++) {
+		rig_say(&rig, HS, "a", 1);
+		rig_engine_read(&rig);
+	}
 	CU_ASSERT(rig.rc == TLS_RC_OK && port_stub_live_bytes() - live < 64);
+	CU_ASSERT(port_stub_allocs() - allocs < 2);
+	rig_say(&rig, AP, "x", 1); /* one byte is missing */
+	rig_engine_read(&rig);
+	CU_ASSERT(rig.rc == TLS_RC_PEER);
 	rig_close(&rig);
+	s.role = TLS_ROLE_SERVER;
 	CU_ASSERT_FATAL(rig_open(&rig, &s) && rig_puppet(&rig));
 	rig_say(&rig, HS, "\x04\0\x60\0", 4);
 	rig_engine_read(&rig);
