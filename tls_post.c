@@ -188,6 +188,8 @@ static enum tls_rc take_header(struct tls_post *post, struct tls_err *err)
 	if(!is_expected(post, post->head[0], &most))
 		return refuse(post, SSL_AD_UNEXPECTED_MESSAGE, err,
 				"a handshake message that does not belong here");
+	if(post->head[0] == CLIENT_HELLO)
+		return take_renegotiation(post, err); /* refused, whatever follows */
 	if(n > most)
 		return refuse(post, SSL_AD_DECODE_ERROR, err,
 				"an oversized handshake message");
