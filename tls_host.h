@@ -26,6 +26,7 @@
 #include "../../core/pvar.h"
 #include "../../core/rpc.h"
 #include "../../core/rpc_lookup.h"
+#include "../../core/script_cb.h"
 #include "../../core/select.h"
 #include "../../core/select_buf.h"
 #include "../../core/shm_init.h"

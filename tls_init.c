@@ -104,7 +104,8 @@ int tls_init_module(void)
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}
-	if(tls_rpc_init(&err) != TLS_RC_OK)
+	if(tls_rpc_init(&err) != TLS_RC_OK
+			|| tls_server_watch_scripts(&err) != TLS_RC_OK)
 		return fail(&err);
 	return 0;
 }

@@ -132,16 +132,54 @@ out:
 /* Longest server name or server_id with its 0 byte. */
 #define WISH_MAX 256
 
-/* Set by tls_server_wish_id for the next connection of this process. */
-static char wished_id[WISH_MAX];
+/* The wish of tls_server_wish_id and the message that it belongs to. The TCP
+ * hooks do not get the message, so its number tells, and who counted it; what
+ * has no number of its own (failure routes run by a timer) is told apart by
+ * the end of the script. */
+static struct
+{
+	char id[WISH_MAX]; /* empty = none */
+	unsigned int message;
+	int process;
+} wished;
 
 bool tls_server_wish_id(const char *id, size_t n)
 {
-	if(n >= sizeof(wished_id) || memchr(id, 0, n) != NULL)
+	if(n >= sizeof(wished.id) || memchr(id, 0, n) != NULL)
 		return false;
-	memcpy(wished_id, id, n);
-	wished_id[n] = '\0';
+	memcpy(wished.id, id, n);
+	wished.id[n] = '\0';
+	wished.message = msg_no;
+	wished.process = process_no;
 	return true;
+}
+
+static bool has_wished_id(void)
+{
+	return wished.id[0] != '\0' && wished.message == msg_no
+		   && wished.process == process_no;
+}
+
+/* Host contract: core/script_cb.h; the script is through with a message. What
+ * it sent has left by now. 1: go on. */
+static int script_end_cb(struct sip_msg *msg, unsigned int flags, void *param)
+{
+	(void)msg;
+	(void)flags;
+	(void)param;
+	wished.id[0] = '\0';
+	return 1;
+}
+
+enum tls_rc tls_server_watch_scripts(struct tls_err *err)
+{
+	/* Not branch, send and event routes: they run inside the others. */
+	if(register_script_cb(script_end_cb,
+			   POST_SCRIPT_CB | REQUEST_CB | ONREPLY_CB | FAILURE_CB, NULL)
+			< 0)
+		return tls_err_set(
+				err, TLS_RC_NOMEM, "could not register the script callback");
+	return TLS_RC_OK;
 }
 
 /* Field NAME of the xavp that xavp_cfg names, of the message that this process
@@ -193,12 +231,12 @@ static enum tls_rc session_ensure(
 			query.name = name;
 		if(read_wish("server_id", id))
 			query.server_id = id;
-		else if(wished_id[0] != '\0')
-			query.server_id = wished_id;
+		else if(has_wished_id())
+			query.server_id = wished.id;
 	}
 	rc = session_new(out, &query, err);
-	if(query.server_id == wished_id)
-		wished_id[0] = '\0'; /* for one connection only */
+	if(query.server_id == wished.id)
+		wished.id[0] = '\0'; /* for one connection only */
 	c->extra_data = *out;
 	return rc;
 }

@@ -41,10 +41,15 @@ void tls_server_stop(void);
 /* Fills HOOKS with the functions of this file; other members are left. */
 void tls_server_hooks(struct tls_hooks *hooks);
 
-/* The next connection that this process opens uses the client profile with the
- * server_id ID of N bytes, unless the xavp says otherwise. False when ID is too
- * long or has a NUL byte. */
+/* The next connection that this process opens for the message at hand uses the
+ * client profile with the server_id ID of N bytes, unless the xavp says
+ * otherwise. False when ID is too long or has a NUL byte. */
 bool tls_server_wish_id(const char *id, size_t n);
+
+/* Has the host tell when a script is through with a message: wishes end with
+ * it. Main process, once, while modules are initialised. TLS_RC_OK or
+ * TLS_RC_NOMEM. */
+enum tls_rc tls_server_watch_scripts(struct tls_err *err) TLS_MUST_CHECK;
 
 /* ---- questions of scripts and RPCs, any process ---- */
 

@@ -38,6 +38,7 @@ extern const struct suite suite_self;	 /* the library itself, no TLS */
 extern const struct suite suite_load;	 /* loading and refusing to start */
 extern const struct suite suite_traffic; /* the server role */
 extern const struct suite suite_client;	 /* the client role */
+extern const struct suite suite_wish;	 /* what scripts ask of it */
 extern const struct suite suite_wss;	 /* websockets over TLS */
 extern const struct suite suite_safety;	 /* many processes, broken peers */
 extern const struct suite suite_rpc;	 /* what operators ask and set */

@@ -1,0 +1,208 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* What a script asks of the connections that it opens: the client profile by
+ * its label, the server name; for how long that holds, and what is said of a
+ * wish that cannot be kept. Our server sees which profile was used by the
+ * certificate that Kamailio shows.
+ * Each test owns its Kamailio; one process, no lock. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hostlib.h"
+#include "hostpeer.h"
+#include "hostsip.h"
+#include "hostsuite.h"
+
+/* The profile "wished" has a certificate, the default has none. */
+static const char two_profiles[] =
+		"[server:default]\nmethod = TLSv1.2+\n"
+		"certificate = @CERTS@/ecdsa.pem\nprivate_key = @CERTS@/ecdsa.key\n"
+		"[client:default]\nmethod = TLSv1.2+\n"
+		"[client:any]\nmethod = TLSv1.2+\nserver_id = wished\n"
+		"certificate = @CERTS@/client.pem\nprivate_key = @CERTS@/client.key\n";
+
+#define FAST_TM "modparam(\"tm\", \"fr_timer\", 1000)\n"
+#define PARAMS                                           \
+	"modparam(\"tls\", \"config\", \"@DIR@/tls.cfg\")\n" \
+	"modparam(\"tls\", \"xavp_cfg\", \"tls\")\n"
+
+/* X-Wish: the label; X-Late: a UDP address that is silent, so that the rest is
+ * done by the failure route in a timer; X-Relay: where to. */
+static const char route[] =
+		"	if($hdr(X-Late) != $null) {\n"
+		"		t_on_failure(\"LATE\");\n"
+		"		$du = $hdr(X-Late);\n"
+		"		t_relay();\n"
+		"		exit;\n"
+		"	}\n"
+		"	route(RELAY);\n"
+		"	append_to_reply(\"X-Echo: $hdr(X-Echo)\\r\\n\");\n"
+		"	sl_send_reply(\"200\", \"OK\");\n";
+static const char routes[] =
+		"route[RELAY] {\n"
+		"	if($hdr(X-Wish) != $null) { tls_set_connect_server_id(\"wished\"); "
+		"}\n"
+		"	if($hdr(X-Name) != $null) { $xavp(tls=>server_name) = "
+		"$hdr(X-Name); }\n"
+		"	if($hdr(X-Label) != $null) { $xavp(tls[0]=>server_id) = "
+		"$hdr(X-Label); }\n"
+		"	if($hdr(X-Relay) != $null) {\n"
+		"		$du = $hdr(X-Relay);\n"
+		"		if(!t_relay()) { sl_reply_error(); }\n"
+		"		exit;\n"
+		"	}\n"
+		"}\n"
+		"failure_route[LATE] { route(RELAY); }\n";
+
+static bool started(struct host_kam *kam, const char *params)
+{
+	struct host_config cfg = {.params = params,
+			.tls_cfg = two_profiles,
+			.modules = FAST_TM,
+			.route = route,
+			.routes = routes,
+			.tcp_children = 1};
+
+	if(host_start(kam, &cfg))
+		return true;
+	HOLDS(false, "Kamailio starts");
+	host_kill(kam);
+	return false;
+}
+
+/* Whom the messages go to. */
+struct parties
+{
+	struct peer in; /* plain TCP to Kamailio, always the same worker */
+	int lfd;		/* our TLS server */
+	int port;
+	int silent; /* a UDP socket that never answers, and its port */
+	int silent_port;
+};
+
+static void parties_open(struct parties *p, const struct host_kam *kam)
+{
+	p->lfd = peer_listen(&p->port);
+	p->silent = peer_udp(kam->udp_port, &p->silent_port);
+	HOLDS(peer_tcp(&p->in, kam->tcp_port), "connected");
+}
+
+static void parties_close(struct parties *p)
+{
+	peer_close(&p->in);
+	close(p->silent);
+	close(p->lfd);
+}
+
+/* Header lines of a request; WISH are some of its own. */
+static const char *lines(
+		const struct parties *p, const char *wish, bool late, bool relayed)
+{
+	static char text[512];
+	size_t n = 0;
+
+	n += (size_t)snprintf(text, sizeof(text), "%s", wish);
+	if(late)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				"X-Late: sip:127.0.0.1:%d\r\n", p->silent_port);
+	if(relayed)
+		snprintf(text + n, sizeof(text) - n,
+				"X-Relay: sip:127.0.0.1:%d;transport=tls\r\n", p->port);
+	return text;
+}
+
+/* Accepts Kamailio's connection, answers its request and closes. 1: it showed a
+ * certificate, so the wish was heard; 0: it did not; -1: no such connection.
+ * The server name that it asked for goes to NAME, unless that is NULL. */
+static int serve(struct parties *p, char name[256])
+{
+	struct peer_opt opt = {.ca = host_cert("ca.pem"),
+			.cert = host_cert("ecdsa.pem"),
+			.key = host_cert("ecdsa.key")};
+	const char *asked;
+	struct peer out;
+	int shown = -1;
+
+	if(peer_accept(&out, p->lfd, &opt, PEER_WAIT_MS)
+			&& peer_serve(&out, PEER_WAIT_MS) > 0) {
+		X509 *cert = SSL_get1_peer_certificate(out.ssl);
+
+		shown = cert != NULL;
+		X509_free(cert);
+		asked = SSL_get_servername(out.ssl, TLSEXT_NAMETYPE_host_name);
+		if(name != NULL)
+			snprintf(name, 256, "%s", asked ? asked : "");
+	}
+	peer_close(&out);
+	return shown;
+}
+
+/* Sends a request that is relayed over TLS and says what serve() says. */
+static int relayed(struct parties *p, unsigned int cseq, const char *wish,
+		bool late, char name[256])
+{
+	int shown;
+
+	if(!peer_request(&p->in, cseq, 10, lines(p, wish, late, true)))
+		return -1;
+	shown = serve(p, name);
+	return peer_check_reply(&p->in, cseq, 10, 200, PEER_WAIT_MS) ? shown : -1;
+}
+
+/* A request with a wish that opens no connection. */
+static bool only_wish(struct parties *p, unsigned int cseq, bool late)
+{
+	size_t n;
+	bool good;
+
+	if(!peer_request(&p->in, cseq, 0, lines(p, "X-Wish: 1\r\n", late, false)))
+		return false;
+	n = peer_sip(&p->in, PEER_WAIT_MS);
+	good = n > 0 && sip_status(p->in.buf, n) == (late ? 408 : 200);
+	peer_take(&p->in, n);
+	return good;
+}
+
+static void no_connection(struct host_kam *kam)
+{
+	HOLDS(host_rpc_await(
+				  kam, "tls.info", "opened_connections", 0, PEER_WAIT_MS),
+			"the connection is gone");
+}
+
+/* The wish is the message's: the next one of the same process starts anew. */
+static void test_next_message(void)
+{
+	struct parties p;
+	struct host_kam kam;
+	unsigned int cseq = 1;
+	int late;
+
+	if(!started(&kam, PARAMS))
+		return;
+	parties_open(&p, &kam);
+	for(late = 0; late < 2; late++) {
+		HOLDS(only_wish(&p, cseq++, late != 0), "a wish without connection");
+		HOLDS(relayed(&p, cseq++, "", late != 0, NULL) == 0,
+				late ? "the next failure route of the timer does not inherit it"
+					 : "the next message does not inherit it");
+		no_connection(&kam);
+		HOLDS(relayed(&p, cseq++, "X-Wish: 1\r\n", late != 0, NULL) == 1,
+				"the message itself has its wish");
+		no_connection(&kam);
+	}
+	parties_close(&p);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+static const struct suite_test tests[] = {
+		{"the wish of a message is not the next one's", test_next_message},
+		{NULL, NULL}};
+
+const struct suite suite_wish = {"wish", NULL, NULL, tests};
