@@ -54,8 +54,10 @@
 #define TLS_HOST_FD(c_) ((c_)->fd)
 #endif
 
-/* The two hooks that 6.1 added to struct tls_hooks; older hosts never ask. */
-#if VERSIONVAL >= 6001000
+/* The two hooks that 6.1 added to struct tls_hooks; older hosts never ask.
+ * A test of them on such a host brings its own. */
+#if defined(TLS_HOST_SET_MATCH_HOOKS)
+#elif VERSIONVAL >= 6001000
 #define TLS_HOST_SET_MATCH_HOOKS(hooks_, match_, match_connections_) \
 	do {                                                             \
 		(hooks_)->match_domain = (match_);                           \

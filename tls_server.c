@@ -205,6 +205,25 @@ static bool read_wish(const char *name, char out[WISH_MAX])
 	return true;
 }
 
+/* Words that a query for a client profile points to. */
+struct wishes
+{
+	char name[WISH_MAX];
+	char id[WISH_MAX];
+};
+
+/* Adds to QUERY what the script asks for, for the message that this process is
+ * working on. WISHES and the wish of the process must outlive QUERY. */
+static void query_wishes(struct tls_domain_query *query, struct wishes *wishes)
+{
+	if(read_wish("server_name", wishes->name))
+		query->name = wishes->name;
+	if(read_wish("server_id", wishes->id))
+		query->server_id = wishes->id;
+	else if(has_wished_id())
+		query->server_id = wished.id;
+}
+
 /* Makes the session of C when it has none: at the first byte of either
  * direction, not at accept, so that a flood of TCP opens stays cheap and
  * role and local address are final. Under write_lock. */
@@ -213,8 +232,7 @@ static enum tls_rc session_ensure(
 {
 	struct tls_domain_query query = {0};
 	struct tls_addr local;
-	char name[WISH_MAX];
-	char id[WISH_MAX];
+	struct wishes wishes;
 	enum tls_rc rc;
 
 	*out = session_of(c);
@@ -226,14 +244,8 @@ static enum tls_rc session_ensure(
 	query.role = (c->flags & F_CONN_PASSIVE) != 0 ? TLS_ROLE_SERVER
 												  : TLS_ROLE_CLIENT;
 	query.local = &local;
-	if(query.role == TLS_ROLE_CLIENT) {
-		if(read_wish("server_name", name))
-			query.name = name;
-		if(read_wish("server_id", id))
-			query.server_id = id;
-		else if(has_wished_id())
-			query.server_id = wished.id;
-	}
+	if(query.role == TLS_ROLE_CLIENT)
+		query_wishes(&query, &wishes);
 	rc = session_new(out, &query, err);
 	if(query.server_id == wished.id)
 		wished.id[0] = '\0'; /* for one connection only */
@@ -624,14 +636,17 @@ void tls_server_stop(void)
 
 /* 6.1: may C, found by its addresses, carry the message that is being sent?
  * Global TCP lock held, any sender. The address that the core passes is the
- * remote one; client profiles are chosen by the local one, which is C's own.
- * An accepted connection belongs to a peer that chose us: always. */
+ * remote one; client profiles are chosen by the local one, which is C's own,
+ * and by what the script asks for: asking leaves that for the connection that
+ * is opened when the answer is no. An accepted connection belongs to a peer
+ * that chose us: always. */
 static int match_cb(
 		struct tcp_connection *c, struct ip_addr *ip, unsigned short port)
 {
 	struct tls_session *session = session_of(c);
 	struct tls_domain_query query = {.role = TLS_ROLE_CLIENT};
 	struct tls_domains *domains;
+	struct wishes wishes;
 	struct tls_addr local;
 	int match;
 
@@ -644,9 +659,9 @@ static int match_cb(
 		return 0;
 	tls_addr_set(&local, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
 	query.local = &local;
-	match = strcmp(session->profile->label,
-					tls_domain_lookup(domains, &query)->label)
-			== 0;
+	query_wishes(&query, &wishes);
+	match = tls_profile_same(
+			session->profile, tls_domain_lookup(domains, &query));
 	tls_domains_unref(&domains);
 	return match;
 }
@@ -659,9 +674,7 @@ static int match_connections_cb(
 	struct tls_session *l = session_of(left);
 	struct tls_session *r = session_of(right);
 
-	if(l == NULL || r == NULL)
-		return 1;
-	return strcmp(l->profile->label, r->profile->label) == 0;
+	return l == NULL || r == NULL || tls_profile_same(l->profile, r->profile);
 }
 
 void tls_server_hooks(struct tls_hooks *hooks)

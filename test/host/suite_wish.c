@@ -19,13 +19,19 @@
 #include "hostsip.h"
 #include "hostsuite.h"
 
+/* Two profiles that differ in their names only: their labels are the same. */
+#define SAME_LABEL                                                           \
+	"[client:127.0.0.1:0]\nmethod = TLSv1.2+\nserver_name = a.example.org\n" \
+	"[client:127.0.0.1:0]\nmethod = TLSv1.2+\nserver_name = b.example.org\n"
+
 /* The profile "wished" has a certificate, the default has none. */
 static const char two_profiles[] =
 		"[server:default]\nmethod = TLSv1.2+\n"
 		"certificate = @CERTS@/ecdsa.pem\nprivate_key = @CERTS@/ecdsa.key\n"
 		"[client:default]\nmethod = TLSv1.2+\n"
 		"[client:any]\nmethod = TLSv1.2+\nserver_id = wished\n"
-		"certificate = @CERTS@/client.pem\nprivate_key = @CERTS@/client.key\n";
+		"certificate = @CERTS@/client.pem\nprivate_key = "
+		"@CERTS@/client.key\n" SAME_LABEL;
 
 #define FAST_TM "modparam(\"tm\", \"fr_timer\", 1000)\n"
 #define PARAMS                                           \
@@ -50,8 +56,9 @@ static const char routes[] =
 		"}\n"
 		"	if($hdr(X-Name) != $null) { $xavp(tls=>server_name) = "
 		"$hdr(X-Name); }\n"
-		"	if($hdr(X-Label) != $null) { $xavp(tls[0]=>server_id) = "
+		"	if($hdr(X-Label) != $null) { $xavp(tls=>server_id) = "
 		"$hdr(X-Label); }\n"
+		"	route(PROBE);\n"
 		"	if($hdr(X-Relay) != $null) {\n"
 		"		$du = $hdr(X-Relay);\n"
 		"		if(!t_relay()) { sl_reply_error(); }\n"
@@ -59,16 +66,28 @@ static const char routes[] =
 		"	}\n"
 		"}\n"
 		"failure_route[LATE] { route(RELAY); }\n";
+static const char no_probe[] = "route[PROBE] { return; }\n";
+/* X-Match: the reply tells what the hooks of 6.1 say. */
+static const char probe[] =
+		"route[PROBE] {\n"
+		"	if($hdr(X-Match) != $null) {\n"
+		"		append_to_reply(\"X-Says: $tls_match $tls_match_two\\r\\n\");\n"
+		"	}\n"
+		"}\n";
 
-static bool started(struct host_kam *kam, const char *params)
+/* PROBED: the module whose hooks can be asked. */
+static bool started(struct host_kam *kam, const char *params, bool probed)
 {
+	char all[4096];
 	struct host_config cfg = {.params = params,
 			.tls_cfg = two_profiles,
 			.modules = FAST_TM,
 			.route = route,
-			.routes = routes,
-			.tcp_children = 1};
+			.routes = all,
+			.tcp_children = 1,
+			.module = probed ? TEST_BUILD_DIR "/host/match/tls.so" : NULL};
 
+	snprintf(all, sizeof(all), "%s%s", routes, probed ? probe : no_probe);
 	if(host_start(kam, &cfg))
 		return true;
 	HOLDS(false, "Kamailio starts");
@@ -184,7 +203,7 @@ static void test_next_message(void)
 	unsigned int cseq = 1;
 	int late;
 
-	if(!started(&kam, PARAMS))
+	if(!started(&kam, PARAMS, false))
 		return;
 	parties_open(&p, &kam);
 	for(late = 0; late < 2; late++) {
@@ -201,8 +220,119 @@ static void test_next_message(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- the hooks of 6.1: which connection may carry a message ---- */
+
+struct match_row
+{
+	const char *reason;
+	const char *opened; /* wishes of the message that opened the connection */
+	const char *asked;	/* and of the one that could use it */
+	const char *says;	/* what the hook says */
+};
+
+static const struct match_row match_rows[] = {
+		{"a wish for another profile", "", "X-Wish: 1\r\n", "0"},
+		{"the xavp's wish for another profile", "", "X-Label: wished\r\n", "0"},
+		{"a name of another profile", "", "X-Name: a.example.org\r\n", "0"},
+		{"two profiles of one label", "X-Name: a.example.org\r\n",
+				"X-Name: b.example.org\r\n", "0"},
+		{"no wish for what was opened with one", "X-Wish: 1\r\n", "", "0"},
+		{"the xavp goes before the function", "X-Label: wished\r\n",
+				"X-Wish: 1\r\nX-Label: none\r\n", "0"},
+		{"the same wish", "X-Wish: 1\r\n", "X-Wish: 1\r\n", "1"},
+		{"the same in the xavp", "X-Wish: 1\r\n", "X-Label: wished\r\n", "1"},
+		{"the same name", "X-Name: b.example.org\r\n",
+				"X-Name: b.example.org\r\n", "1"},
+		{"no wishes", "", "", "1"}};
+
+/* What the hooks say in the middle of a message with the wishes ASKED. */
+static void says(
+		struct parties *p, unsigned int cseq, const char *asked, char out[16])
+{
+	char wishes[128];
+	size_t n;
+
+	snprintf(wishes, sizeof(wishes), "%sX-Match: 1\r\n", asked);
+	out[0] = '\0';
+	if(!peer_request(&p->in, cseq, 0, lines(p, wishes, false, false)))
+		return;
+	n = peer_sip(&p->in, PEER_WAIT_MS);
+	sip_header(p->in.buf, n, "X-Says", out, 16);
+	peer_take(&p->in, n);
+}
+
+/* Opens a connection with the wishes OPENED to a server of ours at LFD. */
+static bool open_with(struct parties *p, unsigned int cseq, const char *opened,
+		struct peer *out)
+{
+	struct peer_opt opt = {
+			.cert = host_cert("ecdsa.pem"), .key = host_cert("ecdsa.key")};
+
+	return peer_request(&p->in, cseq, 10, lines(p, opened, false, true))
+		   && peer_accept(out, p->lfd, &opt, PEER_WAIT_MS)
+		   && peer_serve(out, PEER_WAIT_MS) > 0
+		   && peer_check_reply(&p->in, cseq, 10, 200, PEER_WAIT_MS);
+}
+
+static void match_check(struct parties *p, struct host_kam *kam,
+		const struct match_row *row, unsigned int cseq)
+{
+	struct peer first;
+	struct peer second;
+	char out[16];
+	char two[16];
+
+	first.fd = second.fd = -1;
+	HOLDS(open_with(p, cseq, row->opened, &first), "a connection");
+	says(p, cseq + 1, row->asked, out);
+	HOLDS(strncmp(out, row->says, 1) == 0, row->reason);
+	if(strncmp(out, row->says, 1) != 0)
+		fprintf(stderr, "%s: \"%s\"\n", row->reason, out);
+	close(p->lfd);
+	p->lfd = peer_listen(&p->port); /* elsewhere, so that another is opened */
+	HOLDS(open_with(p, cseq + 2, row->asked, &second), "another one");
+	says(p, cseq + 3, "", out);
+	snprintf(two, sizeof(two), "%s", out[0] ? out + 2 : "");
+	HOLDS(strcmp(two, row->says) == 0, row->reason);
+	peer_close(&first);
+	peer_close(&second);
+	no_connection(kam);
+}
+
+/* Asking must not use the wish up: the connection that is opened because no
+ * other may carry the message needs it. */
+static void wish_is_kept(struct parties *p, unsigned int cseq)
+{
+	struct peer first;
+
+	first.fd = -1;
+	HOLDS(open_with(p, cseq, "", &first), "a connection");
+	close(p->lfd);
+	p->lfd = peer_listen(&p->port);
+	HOLDS(relayed(p, cseq + 1, "X-Wish: 1\r\nX-Match: 1\r\n", false, NULL) == 1,
+			"the question leaves the wish for the connection");
+	peer_close(&first);
+}
+
+static void test_match(void)
+{
+	struct parties p;
+	struct host_kam kam;
+	unsigned int i;
+
+	if(!started(&kam, PARAMS, true))
+		return;
+	parties_open(&p, &kam);
+	for(i = 0; i < sizeof(match_rows) / sizeof(match_rows[0]); i++)
+		match_check(&p, &kam, &match_rows[i], 10 * (i + 1));
+	wish_is_kept(&p, 1000);
+	parties_close(&p);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {
 		{"the wish of a message is not the next one's", test_next_message},
+		{"which connection may carry a message (6.1)", test_match},
 		{NULL, NULL}};
 
 const struct suite suite_wish = {"wish", NULL, NULL, tests};
