@@ -132,16 +132,47 @@ out:
 /* Longest server name or server_id with its 0 byte. */
 #define WISH_MAX 256
 
-/* The wish of tls_server_wish_id and the message that it belongs to. The TCP
- * hooks do not get the message, so its number tells, and who counted it; what
- * has no number of its own (failure routes run by a timer) is told apart by
- * the end of the script. */
+/* Which message: the TCP hooks do not get it, so its number tells, and who
+ * counted it. What has no number of its own (failure routes run by a timer) is
+ * told apart by the end of the script. */
+struct message
+{
+	unsigned int number;
+	int process;
+};
+
+/* The wish of tls_server_wish_id and the message that it belongs to. */
 static struct
 {
 	char id[WISH_MAX]; /* empty = none */
-	unsigned int message;
-	int process;
+	struct message message;
 } wished;
+
+/* Fields of the xavp. */
+enum wish
+{
+	WISH_SERVER_NAME = 0,
+	WISH_SERVER_ID
+};
+static const char *const wish_fields[] = {"server_name", "server_id"};
+
+/* Wishes of a message that the log has heard of. */
+static struct
+{
+	unsigned int fields; /* a bit for each enum wish */
+	struct message message;
+} refused;
+
+static void note_message(struct message *message)
+{
+	message->number = msg_no;
+	message->process = process_no;
+}
+
+static bool is_at_hand(const struct message *message)
+{
+	return message->number == msg_no && message->process == process_no;
+}
 
 bool tls_server_wish_id(const char *id, size_t n)
 {
@@ -149,15 +180,8 @@ bool tls_server_wish_id(const char *id, size_t n)
 		return false;
 	memcpy(wished.id, id, n);
 	wished.id[n] = '\0';
-	wished.message = msg_no;
-	wished.process = process_no;
+	note_message(&wished.message);
 	return true;
-}
-
-static bool has_wished_id(void)
-{
-	return wished.id[0] != '\0' && wished.message == msg_no
-		   && wished.process == process_no;
 }
 
 /* Host contract: core/script_cb.h; the script is through with a message. What
@@ -168,6 +192,7 @@ static int script_end_cb(struct sip_msg *msg, unsigned int flags, void *param)
 	(void)flags;
 	(void)param;
 	wished.id[0] = '\0';
+	refused.fields = 0;
 	return 1;
 }
 
@@ -182,23 +207,59 @@ enum tls_rc tls_server_watch_scripts(struct tls_err *err)
 	return TLS_RC_OK;
 }
 
-/* Field NAME of the xavp that xavp_cfg names, of the message that this process
- * is working on, into OUT. False when there is none. */
-static bool read_wish(const char *name, char out[WISH_MAX])
+/* Why the xavp field VALUE is no wish, or NULL. */
+static const char *wish_fault(const sr_xavp_t *value)
+{
+	if(value->val.type != SR_XTYPE_STR)
+		return "it is not a text";
+	if(value->val.v.s.len >= WISH_MAX)
+		return "it is too long";
+	if(value->val.v.s.len > 0
+			&& memchr(value->val.v.s.s, 0, (size_t)value->val.v.s.len) != NULL)
+		return "it has a byte of 0";
+	return NULL;
+}
+
+/* Says once per message that FIELD is not heard: branches and the hook of 6.1
+ * ask again and again. */
+static void report_wish(enum wish field, const char *fault)
+{
+	if(!is_at_hand(&refused.message))
+		refused.fields = 0;
+	note_message(&refused.message);
+	if((refused.fields & 1U << field) != 0)
+		return;
+	refused.fields |= 1U << field;
+	LM_WARN("$xavp(%s=>%s) of message %u is ignored, %s: set it in the script "
+			"to a text of at most %d bytes\n",
+			tls_cfg_settings()->xavp_cfg, wish_fields[field], msg_no, fault,
+			WISH_MAX - 1);
+}
+
+/* FIELD of the xavp that xavp_cfg names, of the message that this process is
+ * working on, into OUT. False when there is none: an empty one is none. */
+static bool read_wish(enum wish field, char out[WISH_MAX])
 {
 	char *list = tls_cfg_settings()->xavp_cfg;
+	const char *name = wish_fields[field];
 	str list_name;
-	str field = {(char *)(uintptr_t)name, (int)strlen(name)};
+	str field_name = {(char *)(uintptr_t)name, (int)strlen(name)};
 	sr_xavp_t *value;
+	const char *fault;
 
 	if(list == NULL || list[0] == '\0')
 		return false;
 	list_name.s = list;
 	list_name.len = (int)strlen(list);
-	value = xavp_get_child_with_sval(&list_name, &field);
-	if(value == NULL || value->val.v.s.len <= 0
-			|| value->val.v.s.len >= WISH_MAX
-			|| memchr(value->val.v.s.s, 0, (size_t)value->val.v.s.len) != NULL)
+	value = xavp_get_child(&list_name, &field_name);
+	if(value == NULL)
+		return false;
+	fault = wish_fault(value);
+	if(fault != NULL) {
+		report_wish(field, fault);
+		return false;
+	}
+	if(value->val.v.s.len <= 0)
 		return false;
 	memcpy(out, value->val.v.s.s, (size_t)value->val.v.s.len);
 	out[value->val.v.s.len] = '\0';
@@ -216,11 +277,11 @@ struct wishes
  * working on. WISHES and the wish of the process must outlive QUERY. */
 static void query_wishes(struct tls_domain_query *query, struct wishes *wishes)
 {
-	if(read_wish("server_name", wishes->name))
+	if(read_wish(WISH_SERVER_NAME, wishes->name))
 		query->name = wishes->name;
-	if(read_wish("server_id", wishes->id))
+	if(read_wish(WISH_SERVER_ID, wishes->id))
 		query->server_id = wishes->id;
-	else if(has_wished_id())
+	else if(wished.id[0] != '\0' && is_at_hand(&wished.message))
 		query->server_id = wished.id;
 }
 

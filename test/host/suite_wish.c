@@ -58,6 +58,7 @@ static const char routes[] =
 		"$hdr(X-Name); }\n"
 		"	if($hdr(X-Label) != $null) { $xavp(tls=>server_id) = "
 		"$hdr(X-Label); }\n"
+		"	if($hdr(X-Number) != $null) { $xavp(tls=>server_id) = 7; }\n"
 		"	route(PROBE);\n"
 		"	if($hdr(X-Relay) != $null) {\n"
 		"		$du = $hdr(X-Relay);\n"
@@ -123,7 +124,7 @@ static void parties_close(struct parties *p)
 static const char *lines(
 		const struct parties *p, const char *wish, bool late, bool relayed)
 {
-	static char text[512];
+	static char text[4600];
 	size_t n = 0;
 
 	n += (size_t)snprintf(text, sizeof(text), "%s", wish);
@@ -330,8 +331,90 @@ static void test_match(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- wishes that cannot be kept ---- */
+
+struct bad_row
+{
+	const char *reason;
+	const char *header; /* of the message */
+	size_t n;			/* length of its value */
+	bool late;
+	const char *says; /* words of the line; NULL = no line */
+};
+
+static const struct bad_row bad_rows[] = {
+		{"a label of 256 bytes", "X-Label", 256, false,
+				"server_id&ignored&too long&255 bytes"},
+		{"a name far too long", "X-Name", 1000, false,
+				"server_name&ignored&too long&255 bytes"},
+		{"a number", "X-Number", 1, false, "server_id&ignored&not a text"},
+		{"a failure route of a timer", "X-Label", 300, true,
+				"server_id&ignored&too long"},
+		{"the next failure route of the timer", "X-Label", 301, true,
+				"server_id&ignored&too long"},
+		{"a label of 255 bytes", "X-Label", 255, false, NULL}};
+
+static void bad_check(struct parties *p, struct host_kam *kam,
+		const struct bad_row *row, unsigned int cseq)
+{
+	char wish[4200];
+	int want = row->says != NULL ? 1 : 0;
+	int n = snprintf(wish, sizeof(wish), "%s: ", row->header);
+
+	memset(wish + n, '7', row->n);
+	snprintf(wish + n + row->n, sizeof(wish) - (size_t)n - row->n, "\r\n");
+	host_log_mark(kam);
+	HOLDS(relayed(p, cseq, wish, row->late, NULL) == 0,
+			"the connection is opened without the wish");
+	HOLDS(host_log_count(kam, "WARNING&xavp(tls=>") == want, row->reason);
+	HOLDS(want == 0 || host_log_count(kam, row->says) == 1,
+			"the line says what, where and what to do");
+	no_connection(kam);
+}
+
+/* The wish is looked at for each connection that could carry the message, and
+ * again for the one that is opened; the log hears of it once. */
+static void bad_once(struct parties *p, struct host_kam *kam, unsigned int cseq)
+{
+	char wish[400];
+	struct peer first;
+
+	snprintf(wish, sizeof(wish), "X-Match: 1\r\nX-Label: %0300d\r\n", 7);
+	first.fd = -1;
+	HOLDS(open_with(p, cseq, "", &first), "a connection");
+	close(p->lfd);
+	p->lfd = peer_listen(&p->port);
+	host_log_mark(kam);
+	HOLDS(relayed(p, cseq + 1, wish, false, NULL) == 0, "another one");
+	HOLDS(host_log_count(kam, "server_id&ignored&too long") == 1,
+			"one line for one message");
+	peer_close(&first);
+	no_connection(kam);
+}
+
+static void test_bad_wishes(void)
+{
+	struct parties p;
+	struct host_kam kam;
+	unsigned int i;
+
+	if(!started(&kam, PARAMS, true))
+		return;
+	parties_open(&p, &kam);
+	for(i = 0; i < sizeof(bad_rows) / sizeof(bad_rows[0]); i++)
+		bad_check(&p, &kam, &bad_rows[i], i + 1);
+	bad_once(&p, &kam, 50);
+	host_log_mark(&kam);
+	HOLDS(relayed(&p, 100, "X-Name: a b\r\nX-Label: \r\n", false, NULL) == 0,
+			"an empty wish is none");
+	HOLDS(host_log_count(&kam, "WARNING") == 0, "and nothing is said of it");
+	parties_close(&p);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {
 		{"the wish of a message is not the next one's", test_next_message},
+		{"a wish that cannot be kept", test_bad_wishes},
 		{"which connection may carry a message (6.1)", test_match},
 		{NULL, NULL}};
 
