@@ -969,6 +969,18 @@ size_t tls_conn_stashed(const struct tls_conn *conn)
 	return conn->stash_len - conn->stash_pos;
 }
 
+size_t tls_conn_kept(const struct tls_conn *conn)
+{
+	int inside = conn->ssl != NULL ? SSL_pending(conn->ssl) : 0;
+
+	return sbufq_size(&conn->kept) + (inside > 0 ? (size_t)inside : 0);
+}
+
+size_t tls_conn_unsent(const struct tls_conn *conn)
+{
+	return sbufq_size(&conn->post.out);
+}
+
 const struct tls_info *tls_conn_info(const struct tls_conn *conn)
 {
 	return conn->info;

@@ -134,6 +134,12 @@ enum tls_role tls_conn_role(const struct tls_conn *conn);
 size_t tls_conn_queued(const struct tls_conn *conn);
 size_t tls_conn_stashed(const struct tls_conn *conn);
 
+/* Bytes of clear text that came out of a record and wait for a window, and of
+ * sealed records that wait to be sent; the latter inside OpenSSL's object are
+ * not known. */
+size_t tls_conn_kept(const struct tls_conn *conn);
+size_t tls_conn_unsent(const struct tls_conn *conn);
+
 /* Facts of the last completed handshake, borrowed until the connection is
  * freed; NULL before TLS_CONN_ESTABLISHED. May be asked without the lock. */
 const struct tls_info *tls_conn_info(const struct tls_conn *conn);

@@ -124,6 +124,8 @@ struct row
 	int own_port;
 	int queued;
 	int stashed;
+	int kept;
+	int unsent;
 	int flags;
 };
 
@@ -181,6 +183,8 @@ static void fill_tls_locked(struct row *row, struct tcp_connection *c)
 	row->state = state_text(conn);
 	row->queued = rpc_int(tls_conn_queued(conn));
 	row->stashed = rpc_int(tls_conn_stashed(conn));
+	row->kept = rpc_int(tls_conn_kept(conn));
+	row->unsent = rpc_int(tls_conn_unsent(conn));
 	snprintf(row->profile, sizeof(row->profile), "%s",
 			tls_server_profile(c)->label);
 	if(info == NULL)
@@ -235,13 +239,14 @@ static bool add_row(rpc_t *rpc, void *ctx, const struct row *row)
 	void *reply;
 
 	return rpc->add(ctx, "{", &reply) >= 0
-		   && rpc->struct_add(reply, "dsssdsdsdsddds", "id", row->id, "dom",
+		   && rpc->struct_add(reply, "dsssdsdsdsdddsdd", "id", row->id, "dom",
 					  row->profile, "sni", row->server_name, "timestamp",
 					  row->created, "timeout", row->timeout, "src_ip",
 					  row->peer_ip, "src_port", row->peer_port, "dst_ip",
 					  row->own_ip, "dst_port", row->own_port, "cipher",
 					  row->cipher, "ct_wq_size", row->queued, "enc_rd_buf",
-					  row->stashed, "flags", row->flags, "state", row->state)
+					  row->stashed, "flags", row->flags, "state", row->state,
+					  "ct_rd_buf", row->kept, "enc_wq_size", row->unsent)
 					  >= 0;
 }
 

@@ -141,7 +141,8 @@ static void check_rows(struct host_kam *kam, struct peer *named)
 {
 	static const char *const fields[] = {"id", "dom", "sni", "timestamp",
 			"timeout", "src_ip", "src_port", "dst_ip", "dst_port", "cipher",
-			"ct_wq_size", "enc_rd_buf", "flags", "state"};
+			"ct_wq_size", "enc_rd_buf", "flags", "state", "ct_rd_buf",
+			"enc_wq_size"};
 	struct peer silent;
 	const char *row;
 
@@ -160,6 +161,8 @@ static void check_rows(struct host_kam *kam, struct peer *named)
 					&& row_has(row, "dom: TLSs<default>")
 					&& row_has(row, "sni: sip.example.org\n")
 					&& row_has(row, "cipher: TLS_")
+					&& row_has(row, "ct_rd_buf: 0\n")
+					&& row_has(row, "enc_wq_size: 0\n")
 					&& !row_has(row, "timestamp: N/A"),
 			"an established one: profile, name, time and cipher");
 	peer_close(&silent);

@@ -371,8 +371,10 @@ static void test_pending_over_write(void)
 			engine_pair_write(&pair, ENGINE_CLIENT, payload(), 100), TLS_RC_OK);
 	io.in = pair.wire[ENGINE_SERVER].p;
 	io.n_in = pair.wire[ENGINE_SERVER].n;
+	CU_ASSERT_EQUAL(tls_conn_kept(conn), 0);
 	CU_ASSERT_EQUAL(tls_conn_read(conn, &io, &err), TLS_RC_OK);
 	CU_ASSERT_TRUE(tls_conn_pending(conn));
+	CU_ASSERT_EQUAL(tls_conn_kept(conn), 90);
 	CU_ASSERT_EQUAL(tls_conn_want(conn), TLS_CONN_WANT_APP);
 	CU_ASSERT_EQUAL(
 			tls_conn_write(conn, "x", 1, &n, &io, &limits, &err), TLS_RC_OK);

@@ -490,6 +490,36 @@ static void test_kept_message(void)
 	rig_close(&rig);
 }
 
+/* Operators see an answer that waits for a window. */
+static void test_unsent(void)
+{
+	struct rig_setup s = {.role = TLS_ROLE_SERVER,
+			.version = V13,
+			.tickets = 0,
+			.puppet = true};
+	unsigned char out[1], clear[100];
+	struct tls_conn_io io = {
+			.out = out, .out_size = 1, .clear = clear, .clear_size = 100};
+	struct rig rig;
+	struct tls_err err;
+	size_t n = 0, before = 0;
+
+	CU_ASSERT_FATAL(rig_open(&rig, &s) && rig_puppet(&rig));
+	CU_ASSERT(tls_conn_unsent(rig.conn) == 0);
+	rig_say(&rig, HS, "\x18\0\0\1\1", 5); /* KeyUpdate, and ours please */
+	io.in = rig.to_engine.p;
+	io.n_in = rig.to_engine.n;
+	while(tls_conn_read(rig.conn, &io, &err) == TLS_RC_AGAIN) {
+		CU_ASSERT(before == 0 || tls_conn_unsent(rig.conn) == before - 1);
+		before = tls_conn_unsent(rig.conn);
+		CU_ASSERT(before > 0);
+		n++;
+		io.n_in = 0;
+	}
+	CU_ASSERT(n > 5 && before == 1 && tls_conn_unsent(rig.conn) == 0);
+	rig_close(&rig);
+}
+
 void test_post_add(void)
 {
 	CU_pSuite suite = CU_add_suite("post", NULL, NULL);
@@ -499,4 +529,5 @@ void test_post_add(void)
 	CU_add_test(suite, "close_notify", test_close);
 	CU_add_test(suite, "new key near the limit", test_refresh);
 	CU_add_test(suite, "unfinished messages", test_kept_message);
+	CU_add_test(suite, "an answer that waits", test_unsent);
 }
