@@ -306,6 +306,9 @@ static void take_back(struct tls_conn *conn, struct tls_conn_io *io)
 		tls_record_watch_output(
 				conn->keys, io->out + io->n_out, conn->bio.wr_used);
 	io->n_out += conn->bio.wr_used;
+	/* while the handshake is watched, one whole record was lent */
+	if(conn->keys != NULL && conn->bio.rd_used > 0)
+		tls_record_watch_input(conn->keys, conn->in[0]);
 	if(conn->bio.rd_used > 0)
 		used_input(conn, conn->bio.rd_used);
 	tls_bio_unlend(&conn->bio);

@@ -243,7 +243,8 @@ static bool key_block(SSL *ssl, unsigned char *out, size_t n)
 }
 
 /* Keys and IVs of both sides, RFC 5246 s6.3; AEAD suites have no MAC keys.
- * Each side has sent one record under them: its Finished. */
+ * Each side has sent its Finished under them: OpenSSL in one record, the peer
+ * in as many as it likes (s6.2.1). */
 static bool derive_12(
 		struct tls_record *record, SSL *ssl, const struct tls_record_keys *keys)
 {
@@ -264,8 +265,8 @@ static bool derive_12(
 		memcpy(peer->key, block + suite->key, suite->key);
 		memcpy(client->iv, block + 2 * suite->key, iv);
 		memcpy(peer->iv, block + 2 * suite->key + iv, iv);
-		client->seq = 1;
-		peer->seq = 1;
+		record->half[TLS_RECORD_WRITE].seq = 1;
+		record->half[TLS_RECORD_READ].seq = keys->taken;
 		/* OpenSSL chose the nonce of our Finished; go on from there. */
 		if(has_explicit(record))
 			record->half[TLS_RECORD_WRITE].explicit =
@@ -386,6 +387,14 @@ void tls_record_watch_output(
 		n -= skip;
 		keys->left -= skip;
 	}
+}
+
+void tls_record_watch_input(struct tls_record_keys *keys, unsigned char type)
+{
+	if(type == TLS_RECORD_CHANGE_CIPHER_SPEC)
+		keys->taken = 0;
+	else
+		keys->taken++;
 }
 
 void tls_record_keys_clear(struct tls_record_keys *keys)

@@ -82,6 +82,8 @@ struct tls_record_keys
 	size_t secret_len[2];
 	/* TLS 1.3: records that OpenSSL wrote under our application key */
 	uint64_t written;
+	/* TLS 1.2: records that OpenSSL took since the peer changed its cipher */
+	uint64_t taken;
 	/* the last record seen in the output: header, explicit nonce */
 	unsigned char head[TLS_RECORD_HEADER + 8];
 	size_t n_head;
@@ -103,6 +105,9 @@ void tls_record_unwatch(struct ssl_st *ssl);
 /* Follows the N bytes at OUT that OpenSSL produced, in their order. */
 void tls_record_watch_output(
 		struct tls_record_keys *keys, const unsigned char *out, size_t n);
+
+/* OpenSSL took one whole record of the peer, whose first byte is TYPE. */
+void tls_record_watch_input(struct tls_record_keys *keys, unsigned char type);
 
 /* Wipes KEYS. */
 void tls_record_keys_clear(struct tls_record_keys *keys);

@@ -211,6 +211,57 @@ static enum tls_rc make_engine(struct rig *rig, struct kept_ctx *ctx)
 	return rc;
 }
 
+/* The Finished of the SSL object, the record of N bytes at WIRE, goes on to the
+ * engine in records of s.split bytes (RFC 5246 s6.2.1). */
+static void split_finished(struct rig *rig, const unsigned char *wire, size_t n)
+{
+	unsigned char text[64];
+	enum tls_record_type type;
+	struct tls_record twin;
+	struct tls_err err;
+	size_t n_text, at, part;
+	int alert;
+
+	if(!rig_puppet(rig))
+		die("no keys to split with");
+	rig->puppet.half[TLS_RECORD_WRITE].seq = 0;
+	twin = rig->puppet;
+	twin.id += (uint64_t)1 << 62;
+	twin.half[TLS_RECORD_READ] = rig->puppet.half[TLS_RECORD_WRITE];
+	if(n > sizeof(text)
+			|| tls_record_open(
+					   &twin, wire, n, text, &n_text, &type, &alert, &err)
+					   != TLS_RC_OK
+			|| type != TLS_RECORD_HANDSHAKE)
+		die("no Finished to split");
+	for(at = 0; at < n_text; at += part, rig->parts++) {
+		part = n_text - at < rig->s.split ? n_text - at : rig->s.split;
+		rig_say(rig, type, text + at, part);
+	}
+	tls_record_clear(&twin);
+	tls_record_clear(&rig->puppet);
+}
+
+/* Hands a flight of N bytes on, its Finished split. */
+static void flush_split(struct rig *rig, const unsigned char *p, size_t n)
+{
+	bool changed = false;
+
+	while(n > 0) {
+		size_t record = tls_record_length(p, n);
+
+		if(record == 0 || record == SIZE_MAX)
+			die("a flight that is not made of records");
+		if(changed)
+			split_finished(rig, p, record);
+		else
+			engine_bytes_add(&rig->to_engine, p, record);
+		changed = p[0] == TLS_RECORD_CHANGE_CIPHER_SPEC;
+		p += record;
+		n -= record;
+	}
+}
+
 void rig_raw_flush(struct rig *rig)
 {
 	char *p = NULL;
@@ -220,7 +271,10 @@ void rig_raw_flush(struct rig *rig)
 		return;
 	if(rig->s.puppet)
 		tls_record_watch_output(&rig->keys, (unsigned char *)p, (size_t)n);
-	engine_bytes_add(&rig->to_engine, p, (size_t)n);
+	if(rig->s.split > 0)
+		flush_split(rig, (unsigned char *)p, (size_t)n);
+	else
+		engine_bytes_add(&rig->to_engine, p, (size_t)n);
 	(void)BIO_reset(SSL_get_wbio(rig->raw));
 }
 
@@ -396,8 +450,12 @@ bool rig_puppet(struct rig *rig)
 {
 	struct tls_err err;
 
-	return tls_record_setup(&rig->puppet, rig->raw, &rig->keys, &err)
-		   == TLS_RC_OK;
+	rig->keys.taken = 1; /* the Finished of an engine is one record */
+	if(tls_record_setup(&rig->puppet, rig->raw, &rig->keys, &err) != TLS_RC_OK)
+		return false;
+	if(rig->parts > 0)
+		rig->puppet.half[TLS_RECORD_WRITE].seq = rig->parts;
+	return true;
 }
 
 void rig_say(struct rig *rig, int type, const void *data, size_t n)

@@ -30,7 +30,8 @@ struct rig_setup
 	SSL_SESSION *session; /* that the plain client offers */
 	uint8_t fragment_ext; /* TLSEXT_max_fragment_length_... it offers */
 	bool puppet;		  /* the SSL object is watched */
-	const char *early;	  /* the SSL object says it right behind its Finished */
+	size_t split; /* TLS 1.2, puppet: its Finished comes in so many bytes */
+	const char *early; /* the SSL object says it right behind its Finished */
 	unsigned long fail_at; /* allocation of the engine's steps that fails */
 };
 
@@ -41,6 +42,7 @@ struct rig
 	SSL *raw;			   /* owned */
 	struct tls_record_keys keys;
 	struct tls_record puppet; /* in use after rig_puppet */
+	uint64_t parts;			  /* records of the Finished that was split */
 	struct engine_bytes to_engine;
 	struct engine_bytes to_raw;
 	struct engine_bytes sent; /* all that the engine ever sent */

@@ -861,6 +861,55 @@ static void test_switch(void)
 	}
 }
 
+/* TLS 1.2: a peer may send its Finished in as many records as it likes; each
+ * counts for the next nonce. */
+static void split_check(
+		struct rig_setup s, const char *suite, size_t split, const char *reason)
+{
+	struct rig_heard heard;
+	struct rig rig;
+
+	s.version = V12;
+	s.tickets = -1;
+	s.puppet = true;
+	s.suite = suite;
+	s.split = split;
+	expect(rig_open(&rig, &s) && rig.parts == (16 + split - 1) / split, reason,
+			"handshake");
+	expect(rig_puppet(&rig), reason, "puppet");
+	rig.to_raw.n = 0;
+	rig_say(&rig, TLS_RECORD_APPLICATION, "first data", 10);
+	rig_engine_read(&rig);
+	expect(rig.rc == TLS_RC_OK && rig.got.n == 10, reason, "data of the peer");
+	expect(rig_engine_write(&rig, "answer", 6) == TLS_RC_OK, reason, "write");
+	rig_hear(&rig, &heard);
+	expect(heard.data == 6 && !heard.broken, reason, "our data");
+	rig_close(&rig);
+}
+
+static void test_split_finished(void)
+{
+	static const char *const suites[] = {NULL,
+			LEGACY "ECDHE-ECDSA-CHACHA20-POLY1305",
+			LEGACY "ECDHE-ECDSA-AES128-CCM8"};
+	static const size_t splits[] = {1, 10, 15, 16};
+	size_t i, k;
+	int how;
+
+	for(i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+		for(k = 0; k < sizeof(splits) / sizeof(splits[0]); k++)
+			for(how = 0; how < 8; how++) {
+				struct rig_setup s = {.role = how % 2 == 0 ? TLS_ROLE_SERVER
+														   : TLS_ROLE_CLIENT,
+						.ossl = how / 2 % 2 == 1,
+						.chop = how / 4 == 1 ? 7 : 0};
+
+				split_check(s, suites[i], splits[k],
+						s.ossl ? "split Finished, OpenSSL"
+							   : "split Finished, own");
+			}
+}
+
 /* A session made on one record layer resumes on both. */
 static void test_resumption(void)
 {
@@ -1207,6 +1256,7 @@ void test_record_add(void)
 	CU_add_test(suite, "all suites", test_peers);
 	CU_add_test(suite, "sizes read by OpenSSL", test_puppet_sizes);
 	CU_add_test(suite, "the switch", test_switch);
+	CU_add_test(suite, "split Finished", test_split_finished);
 	CU_add_test(suite, "resumption", test_resumption);
 	CU_add_test(suite, "explicit nonces", test_nonces);
 	CU_add_test(suite, "fragments", test_fragments);
