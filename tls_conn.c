@@ -43,6 +43,7 @@ struct tls_conn
 	SSL *ssl;
 	struct tls_bio bio;
 	struct tls_ctx_choice choice; /* contexts of the profile's generation */
+	struct tls_verify_state verify;
 	struct tls_ct_wrq wrq;
 	size_t max_fragment;
 	unsigned char *stash; /* owned: ciphertext that nobody has taken yet */
@@ -120,6 +121,18 @@ static enum tls_rc setup_role(struct tls_conn *conn,
 	return TLS_RC_OK;
 }
 
+/* Who the peer has to be: RFC 5922 s7.3, the domain that was asked for, not
+ * what the DNS made of it. */
+static enum tls_rc setup_verify(struct tls_conn *conn,
+		const struct tls_conn_args *args, struct tls_err *err)
+{
+	const char *name = NULL;
+
+	if(args->role == TLS_ROLE_CLIENT)
+		name = args->peer_name != NULL ? args->peer_name : args->server_name;
+	return tls_verify_begin(&conn->verify, conn->ssl, args->role, name, err);
+}
+
 enum tls_rc tls_conn_new(struct tls_conn **out,
 		const struct tls_conn_args *args, struct tls_err *err)
 {
@@ -157,6 +170,8 @@ enum tls_rc tls_conn_new(struct tls_conn **out,
 	rc = setup_records(conn, args, err);
 	if(rc == TLS_RC_OK)
 		rc = setup_role(conn, args, err);
+	if(rc == TLS_RC_OK)
+		rc = setup_verify(conn, args, err);
 	if(rc != TLS_RC_OK)
 		goto out;
 	*out = conn;
@@ -210,6 +225,7 @@ void tls_conn_free(struct tls_conn **conn)
 	sbufq_clear(&c->kept);
 	tls_ct_wrq_clear(&c->wrq);
 	tls_info_free(&c->info);
+	tls_verify_clear(&c->verify);
 	drop_stash(c);
 	c->magic = 0;
 	tls_port_free(c);
@@ -351,22 +367,6 @@ static enum tls_rc outcome(struct tls_conn *conn, int ret, struct tls_err *err)
 	return rc;
 }
 
-/* Says which certificate check failed, when one did: OpenSSL's own text only
- * tells that one did. A client that does not verify has a verdict too, which
- * is then not why the handshake failed; nor is one that optional_no_ca let
- * pass. */
-static void add_verify_reason(struct tls_conn *conn, struct tls_err *err)
-{
-	long result = SSL_get_verify_result(conn->ssl);
-
-	if((SSL_get_verify_mode(conn->ssl) & SSL_VERIFY_PEER) == 0
-			|| tls_verify_is_lax(conn->ssl))
-		return;
-	if(result != X509_V_OK)
-		tls_err_prefix(err, "certificate of the peer refused (%s): ",
-				X509_verify_cert_error_string(result));
-}
-
 /* One call of the first handshake. OK when it is complete. */
 static enum tls_rc shake_once(struct tls_conn *conn, struct tls_err *err)
 {
@@ -378,7 +378,7 @@ static enum tls_rc shake_once(struct tls_conn *conn, struct tls_err *err)
 		return tls_err_set(err, TLS_RC_PEER,
 				"the peer closed the connection during the handshake");
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN)
-		add_verify_reason(conn, err);
+		tls_verify_explain(&conn->verify, conn->ssl, err);
 	return rc;
 }
 

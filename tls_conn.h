@@ -50,6 +50,8 @@ struct tls_conn_args
 	struct tls_ctx *(*by_name)(void *arg, const char *name);
 	void *by_name_arg;
 	const char *server_name; /* SNI to send (client role), NULL for none */
+	/* whom the peer has to be (client role); NULL = server_name */
+	const char *peer_name;
 	/* go on without OpenSSL's record layer when the handshake is complete
 	 * and the suite allows it */
 	bool own_records;

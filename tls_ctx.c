@@ -40,7 +40,7 @@ enum tls_rc tls_ctx_init(void)
 {
 	if(choice_index < 0)
 		choice_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	return choice_index < 0 ? TLS_RC_NOMEM : TLS_RC_OK;
+	return choice_index < 0 ? TLS_RC_NOMEM : tls_verify_init();
 }
 
 /* ---- files ---- */
@@ -371,9 +371,10 @@ static enum tls_rc setup_crl(
 static enum tls_rc setup_trust(SSL_CTX *ctx, enum tls_role role,
 		const struct tls_profile_params *params, struct tls_err *err)
 {
-	enum tls_rc rc = TLS_RC_OK;
+	enum tls_rc rc = tls_verify_setup(ctx, role, params, err);
 
-	tls_verify_setup(ctx, params);
+	if(rc != TLS_RC_OK)
+		return rc;
 	if(tls_verify_asks(params) && params->ca_list == NULL
 			&& params->ca_path == NULL
 			&& params->verify_client != TLS_VERIFY_CLIENT_OPTIONAL_NO_CA)
@@ -420,22 +421,23 @@ static bool digest_text(EVP_MD_CTX *md, const char *text)
 static enum tls_rc setup_sessions(struct tls_ctx *ctx,
 		const struct tls_ctx_args *args, struct tls_err *err)
 {
-	const struct tls_profile_params *p = args->params;
-	const int policy[] = {p->verify_certificate, p->require_certificate,
-			(int)p->verify_client, p->verify_depth};
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	enum tls_rc rc = TLS_RC_OK;
 	bool good;
 
 	good = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
-		   && EVP_DigestUpdate(md, policy, sizeof(policy)) == 1
 		   && digest_text(md, args->settings->session_id)
-		   && digest_text(md, args->label) && digest_text(md, p->ca_list)
-		   && digest_text(md, p->ca_path) && digest_text(md, p->crl)
+		   && digest_text(md, args->label);
+	if(good)
+		rc = tls_verify_digest(md, args->params, err);
+	good = good && rc == TLS_RC_OK
 		   && EVP_DigestFinal_ex(md, ctx->session_id, NULL) == 1
 		   && SSL_CTX_set_session_id_context(
 					  ctx->ssl_ctx, ctx->session_id, sizeof(ctx->session_id))
 					  == 1;
 	EVP_MD_CTX_free(md);
+	if(rc != TLS_RC_OK)
+		return rc;
 	if(!good)
 		return tls_ossl_fail(
 				err, TLS_RC_TLS, "could not set the session id context");

@@ -13,6 +13,7 @@
 
 #include "tls_ossl.h"
 #include "tls_port.h"
+#include "tls_verify.h"
 
 /* A lower-case copy of NAME in shared memory, or NULL when memory is short.
  * The library has checked that it is a host name without a NUL. */
@@ -46,10 +47,43 @@ static enum tls_rc copy_peer(struct tls_info *info, X509 *cert)
 	return TLS_RC_OK;
 }
 
+/* Name of the key exchange group, "" when there was none. */
+static void copy_group(struct tls_info *info, SSL *ssl)
+{
+	int id = (int)SSL_get_negotiated_group(ssl);
+	const char *name = NULL;
+
+	if(id == NID_undef)
+		return;
+	name = SSL_group_to_name(ssl, id);
+	if(name == NULL && (id & TLSEXT_nid_unknown) == 0)
+		name = OBJ_nid2sn(id);
+	if(name != NULL)
+		snprintf(info->group, sizeof(info->group), "%s", name);
+}
+
+/* The agreed protocol (RFC 7301): it was in our own list, so it is text. */
+static enum tls_rc copy_alpn(struct tls_info *info, SSL *ssl)
+{
+	const unsigned char *alpn = NULL;
+	unsigned int n = 0;
+
+	SSL_get0_alpn_selected(ssl, &alpn, &n);
+	if(n == 0)
+		return TLS_RC_OK;
+	info->alpn = tls_port_alloc((size_t)n + 1);
+	if(info->alpn == NULL)
+		return TLS_RC_NOMEM;
+	memcpy(info->alpn, alpn, n);
+	info->alpn[n] = '\0';
+	return TLS_RC_OK;
+}
+
 /* Fills INFO, which is zeroed. */
 static enum tls_rc fill(struct tls_info *info, SSL *ssl)
 {
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	const struct tls_verify_state *state = tls_verify_state(ssl);
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 	enum tls_rc rc = TLS_RC_OK;
 
@@ -57,8 +91,14 @@ static enum tls_rc fill(struct tls_info *info, SSL *ssl)
 	info->cipher = SSL_get_current_cipher(ssl);
 	info->resumed = SSL_session_reused(ssl) == 1;
 	info->verify_result = SSL_get_verify_result(ssl);
+	if(state != NULL && info->verify_result != X509_V_OK)
+		info->verify_depth = state->depth;
+	info->name_ok = cert != NULL ? tls_verify_name_ok(ssl, cert) : -1;
+	copy_group(info, ssl);
 	if(cert != NULL)
 		rc = copy_peer(info, cert);
+	if(rc == TLS_RC_OK)
+		rc = copy_alpn(info, ssl);
 	if(rc == TLS_RC_OK && name != NULL) {
 		info->server_name = copy_name(name);
 		if(info->server_name == NULL)
@@ -95,6 +135,7 @@ void tls_info_free(struct tls_info **info)
 
 		tls_port_free((*info)->peer_der);
 		tls_port_free((*info)->server_name);
+		tls_port_free((*info)->alpn);
 		tls_port_free(*info);
 		*info = older;
 	}

@@ -28,6 +28,9 @@ struct ssl_st;
  * handshake live as long as the connection. */
 #define TLS_INFO_AGAIN_MAX 8
 
+/* Longest name of a key exchange group, with its 0 byte. */
+#define TLS_INFO_GROUP_MAX 24
+
 struct tls_info
 {
 	/* Facts of the handshake before (renegotiation = 1), kept because a
@@ -40,7 +43,13 @@ struct tls_info
 	/* OpenSSL's own constant cipher description; it lies in the library's
 	 * image and so has one address in all processes. */
 	const void *cipher;
-	long verify_result;		 /* X509_V_... of the peer's chain */
+	long verify_result; /* X509_V_... of the peer's chain */
+	int verify_depth;	/* where it failed; 0 is the peer's own */
+	/* does the peer's certificate speak for the name that was asked for: 1,
+	 * 0, or -1 when no name is known or there is no certificate */
+	int name_ok;
+	char group[TLS_INFO_GROUP_MAX]; /* of the key exchange; "" = none */
+	char *alpn; /* owned, shared memory; agreed protocol, NULL when none */
 	unsigned char *peer_der; /* owned, shared memory; NULL when none */
 	size_t peer_der_len;
 	char *server_name; /* owned, shared memory, lower case; NULL when none */

@@ -100,7 +100,18 @@ enum tls_role
 			"pkey_file2", 0, "PEM file of the second private key")             \
 	X(private_key_password2, STR, NULL, 0, 0, "private_key_password2",         \
 			"private_key_password2", "pkey_password2", 1,                      \
-			"password of the second private key")
+			"password of the second private key")                              \
+	X(verify_name, STR, NULL, 0, 0, "verify_name", "verify_name", NULL, 0,     \
+			"off, sip or host: check the name in the peer's certificate")      \
+	X(verify_name_wildcards, BOOL, 0, 0, 1, "verify_name_wildcards",           \
+			"verify_name_wildcards", NULL, 0,                                  \
+			"let *.name in a certificate stand for one label")                 \
+	X(peer_names, STR, NULL, 0, 0, "peer_names", "peer_names", NULL, 0,        \
+			"names, one of which the peer's certificate must have")            \
+	X(verify_eku, STR, NULL, 0, 0, "verify_eku", "verify_eku", NULL, 0,        \
+			"off or sip: purpose of the peer's certificate")                   \
+	X(peer_pin, STR, NULL, 0, 0, "peer_pin", "peer_pin", NULL, 0,              \
+			"SHA-256 of the public keys that the peer may have")
 
 /* Settings of the whole module. The rows are
  *   X(member, TYPE, default, minimum, maximum, modparam, cfg variable,

@@ -90,13 +90,16 @@ static struct tls_ctx *by_name_cb(void *arg, const char *name)
 	return session->profile->ctx;
 }
 
+/* PEER is whom the other side has to be, NULL for the server name. */
 static enum tls_rc session_new(struct tls_session **out,
-		const struct tls_domain_query *query, struct tls_err *err)
+		const struct tls_domain_query *query, const char *peer,
+		struct tls_err *err)
 {
 	struct tls_session *session = tls_port_alloc(sizeof(*session));
 	int fragment = tls_cfg_settings()->ssl_max_send_fragment;
 	struct tls_conn_args args = {.role = query->role,
 			.server_name = query->name,
+			.peer_name = peer,
 			.own_records = tls_cfg_own_records(),
 			.max_fragment = fragment > 0 ? (size_t)fragment : 0};
 	enum tls_rc rc;
@@ -152,9 +155,11 @@ static struct
 enum wish
 {
 	WISH_SERVER_NAME = 0,
-	WISH_SERVER_ID
+	WISH_SERVER_ID,
+	WISH_PEER_NAME
 };
-static const char *const wish_fields[] = {"server_name", "server_id"};
+static const char *const wish_fields[] = {
+		"server_name", "server_id", "peer_name"};
 
 /* Wishes of a message that the log has heard of. */
 static struct
@@ -271,12 +276,15 @@ struct wishes
 {
 	char name[WISH_MAX];
 	char id[WISH_MAX];
+	char peer[WISH_MAX]; /* whom the peer has to be; empty = not said */
 };
 
 /* Adds to QUERY what the script asks for, for the message that this process is
  * working on. WISHES and the wish of the process must outlive QUERY. */
 static void query_wishes(struct tls_domain_query *query, struct wishes *wishes)
 {
+	if(!read_wish(WISH_PEER_NAME, wishes->peer))
+		wishes->peer[0] = '\0';
 	if(read_wish(WISH_SERVER_NAME, wishes->name))
 		query->name = wishes->name;
 	if(read_wish(WISH_SERVER_ID, wishes->id))
@@ -293,7 +301,7 @@ static enum tls_rc session_ensure(
 {
 	struct tls_domain_query query = {0};
 	struct tls_addr local;
-	struct wishes wishes;
+	struct wishes wishes = {0};
 	enum tls_rc rc;
 
 	*out = session_of(c);
@@ -307,7 +315,8 @@ static enum tls_rc session_ensure(
 	query.local = &local;
 	if(query.role == TLS_ROLE_CLIENT)
 		query_wishes(&query, &wishes);
-	rc = session_new(out, &query, err);
+	rc = session_new(
+			out, &query, wishes.peer[0] != '\0' ? wishes.peer : NULL, err);
 	if(query.server_id == wished.id)
 		wished.id[0] = '\0'; /* for one connection only */
 	c->extra_data = *out;

@@ -34,6 +34,8 @@
 	X(info)      \
 	X(x509)      \
 	X(verify)    \
+	X(ident)     \
+	X(zoo)       \
 	X(rand)      \
 	X(record)    \
 	X(post)

@@ -278,6 +278,11 @@ static const struct option_row options[] = {
 		{{"certificate2", "cert_file2", NULL}, "c2.pem", NULL},
 		{{"private_key2", "pkey_file2", NULL}, "k2.pem", NULL},
 		{{"private_key_password2", "pkey_password2", NULL}, "geheim2", NULL},
+		{{"verify_name", NULL, NULL}, "sip", NULL},
+		{{"verify_name_wildcards", NULL, NULL}, "yes", "perhaps"},
+		{{"peer_names", NULL, NULL}, "a.example, b.example", NULL},
+		{{"verify_eku", NULL, NULL}, "sip", NULL},
+		{{"peer_pin", NULL, NULL}, "00", NULL},
 };
 
 static enum tls_rc set_all(struct tls_profile_params *p, size_t column)
@@ -359,7 +364,7 @@ static void copies_deep_or_not_at_all(void)
 		CU_ASSERT_EQUAL(port_stub_live_blocks(), blocks);
 	}
 	port_stub_fail_at(0);
-	CU_ASSERT_EQUAL(k, 13); /* 12 strings */
+	CU_ASSERT_EQUAL(k, 17); /* 12 strings */
 	CU_ASSERT_STRING_EQUAL(to.certificate, "/cfg/c.pem");
 	CU_ASSERT_PTR_NOT_EQUAL(to.certificate, from.certificate);
 	CU_ASSERT_EQUAL(to.verify_client, TLS_VERIFY_CLIENT_OPTIONAL);

@@ -68,7 +68,8 @@ static void test_policies(void)
 		params.verify_certificate = row->verify;
 		params.require_certificate = row->require;
 		params.verify_depth = 4;
-		tls_verify_setup(ctx, &params);
+		CU_ASSERT_EQUAL(tls_verify_setup(ctx, TLS_ROLE_SERVER, &params, NULL),
+				TLS_RC_OK);
 		CU_ASSERT_EQUAL(SSL_CTX_get_verify_mode(ctx), row->mode);
 		CU_ASSERT_EQUAL(SSL_CTX_get_verify_depth(ctx), 4);
 		cb = SSL_CTX_get_verify_callback(ctx);
@@ -100,8 +101,11 @@ static void test_moved(void)
 		params.verify_client = row->verify_client;
 		params.verify_certificate = row->verify;
 		params.require_certificate = row->require;
-		tls_verify_setup(lax, &lax_params);
-		tls_verify_setup(to, &params);
+		CU_ASSERT_EQUAL(
+				tls_verify_setup(lax, TLS_ROLE_SERVER, &lax_params, NULL),
+				TLS_RC_OK);
+		CU_ASSERT_EQUAL(tls_verify_setup(to, TLS_ROLE_SERVER, &params, NULL),
+				TLS_RC_OK);
 		ssl = SSL_new(lax);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(ssl);
 		CU_ASSERT_TRUE(tls_verify_is_lax(ssl));

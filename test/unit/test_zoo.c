@@ -1,0 +1,427 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* The zoo in handshakes: every strange certificate shown by a server to our
+ * client and by a client to our server, in TLS 1.2 and 1.3. Looks at accepted
+ * or refused, at the alert on the wire, at the line for the log and at what a
+ * script will see. The plain end is the judge. */
+#include <stdio.h>
+#include <string.h>
+
+#include <CUnit/CUnit.h>
+
+#include "../../tls_verify.h"
+#include "../lib/engine_pair.h"
+#include "../lib/pki.h"
+#include "../lib/port_stub.h"
+#include "../lib/zoo.h"
+
+void test_zoo_add(void);
+
+static int begin(void)
+{
+	port_stub_reset();
+	engine_init();
+	zoo_init();
+	return 0;
+}
+
+#define GOOD 0		   /* in place of an alert: accepted */
+#define BAD 42		   /* bad_certificate */
+#define UNSUPPORTED 43 /* unsupported_certificate */
+#define REVOKED 44
+#define EXPIRED 45
+#define UNKNOWN_CA 48
+#define DECODE 50
+#define HANDSHAKE 40
+
+struct zoo_row
+{
+	struct zoo_spec spec;
+	const char *verify_name; /* NULL = off */
+	const char *name;		 /* whom the peer has to be */
+	bool wildcards;
+	int depth; /* verify_depth, 0 = the default; -1 = 0 */
+	bool crl;
+	const char *eku;
+	int alert;
+	const char *sentence; /* parts of the line, divided by '&' */
+	const char *reason;
+};
+
+#define DNS_A .san = "DNS:a.example"
+#define NOT_NAME "mismatch) at depth 0"
+
+static const struct zoo_row rows[] = {
+		/* chains */
+		{{"z", .issuer = ZOO_STRANGER}, .alert = UNKNOWN_CA,
+				.sentence = "unable to get local issuer&depth 0&CN=z",
+				.reason = "a CA that nobody knows"},
+		{{"z", .issuer = ZOO_SELF}, .alert = UNKNOWN_CA,
+				.sentence = "self&signed&depth 0", .reason = "its own CA"},
+		{{"z", .between = 1}, .depth = -1, .alert = UNKNOWN_CA,
+				.sentence = "chain too long",
+				.reason = "depth 0, one CA between"},
+		{{"z", .between = 2}, .depth = 1, .alert = UNKNOWN_CA,
+				.sentence = "chain too long", .reason = "depth 1, two between"},
+		{{"z", .between = 3}, .depth = 2, .alert = UNKNOWN_CA,
+				.sentence = "chain too long", .reason = "depth 2, three"},
+		{{"z", .between = 4}, .depth = 3, .alert = UNKNOWN_CA,
+				.sentence = "chain too long", .reason = "depth 3, four"},
+		{{"z", .between = 5}, .depth = 4, .alert = UNKNOWN_CA,
+				.sentence = "chain too long", .reason = "depth 4, five"},
+		{{"z"}, .depth = -1, .reason = "depth 0, none between"},
+		{{"z", .between = 1}, .depth = 1, .reason = "depth 1, one"},
+		{{"z", .between = 2}, .depth = 2, .reason = "depth 2, two"},
+		{{"z", .between = 3}, .depth = 3, .reason = "depth 3, three"},
+		{{"z", .between = 4}, .depth = 4, .reason = "depth 4, four"},
+		/* dates */
+		{{"z", .from = -9 * ZOO_DAY, .to = -ZOO_DAY}, .alert = EXPIRED,
+				.sentence = "certificate has expired&depth 0&serial",
+				.reason = "over"},
+		{{"z", .from = ZOO_DAY, .to = 9 * ZOO_DAY}, .alert = BAD,
+				.sentence = "not yet valid", .reason = "not yet"},
+		{{"z", .revoked = true}, .crl = true, .alert = REVOKED,
+				.sentence = "certificate revoked&issuer", .reason = "revoked"},
+		{{"z"}, .crl = true, .reason = "not among the revoked"},
+		/* purposes */
+		{{"z", .eku = "emailProtection"}, .alert = UNSUPPORTED,
+				.sentence = "purpose", .reason = "for mail only"},
+		{{"z", .eku = "1.3.6.1.5.5.7.3.20"}, .alert = UNSUPPORTED,
+				.sentence = "purpose", .reason = "for SIP, not asked for"},
+		{{"z", .eku = "serverAuth,clientAuth"}, .eku = "sip",
+				.alert = UNSUPPORTED, .sentence = "purpose&not for SIP",
+				.reason = "RFC 5924: for TLS, not for SIP"},
+		{{"z", .eku = "1.3.6.1.5.5.7.3.20"}, .eku = "sip",
+				.reason = "RFC 5924 s3: for SIP"},
+		{{"z"}, .eku = "sip", .reason = "RFC 5924 s4.1: no purpose named"},
+		{{"z", .eku = "1.3.6.1.5.5.7.3.20", .issuer = ZOO_STRANGER},
+				.eku = "sip", .alert = UNKNOWN_CA, .sentence = "issuer",
+				.reason = "for SIP says whoever"},
+		/* names */
+		{{"z", .san = "DNS:a.example^.evil.example"}, "sip", "a.example",
+				.alert = BAD,
+				.sentence = NOT_NAME "&expected a.example&a.example?.evil",
+				.reason = "a NUL in a name"},
+		{{"z", .cn = "a.example", .san = "DNS:b.example"}, "sip", "a.example",
+				.alert = BAD, .sentence = NOT_NAME "&DNS:b.example",
+				.reason = "RFC 5922 s7.1: no CN beside others"},
+		{{"z", .san = "URI:sip:alice@a.example"}, "sip", "a.example",
+				.alert = BAD, .sentence = NOT_NAME "&URI:sip:alice@a.example",
+				.reason = "a user, not a domain"},
+		{{"z", .san = "URI:sip:b.example,DNS:a.example"}, "sip", "a.example",
+				.alert = BAD, .sentence = NOT_NAME,
+				.reason = "a SIP identity hides the others"},
+		{{"z", .san = "DNS:*.example"}, "sip", "a.example", .alert = BAD,
+				.sentence = NOT_NAME "&DNS:*.example",
+				.reason = "RFC 5922 s7.2: no wildcards"},
+		{{"z", .san = "DNS:*.example"}, "host", "a.example", .alert = BAD,
+				.sentence = NOT_NAME, .reason = "nor for hosts unless wanted"},
+		{{"z", .san = "IP:192.0.2.7"}, "sip", "192.0.2.1", .alert = BAD,
+				.sentence = "mismatch) at depth 0&IP:192.0.2.7",
+				.reason = "another address"},
+		{{"z", .san = "DNS:a.example", .issuer = ZOO_STRANGER}, "sip",
+				"a.example", .alert = UNKNOWN_CA, .sentence = "issuer",
+				.reason = "the right name says whoever"},
+		{{"z", .san = "DNS:a.example", .from = -9 * ZOO_DAY, .to = -ZOO_DAY},
+				"sip", "a.example", .alert = EXPIRED, .sentence = "expired",
+				.reason = "the right name of yesterday"},
+		{{"z", .san = "URI:sip:a.example"}, "sip", "a.example",
+				.reason = "the identity"},
+		{{"z", .san = "URI:sip:A.Example"}, "sip", "a.eXample",
+				.reason = "without case"},
+		{{"z", .san = "DNS:a.example"}, "sip", "a.example", .reason = "DNS"},
+		{{"z", .san = "DNS:a.example"}, "host", "a.example", .reason = "DNS"},
+		{{"z", .cn = "a.example"}, "sip", "a.example",
+				.reason = "CN when there is nothing else"},
+		{{"z", .san = "DNS:*.b.example"}, "sip", "a.b.example",
+				.wildcards = true, .reason = "a wildcard, allowed"},
+		{{"z", .san = "IP:192.0.2.1"}, "sip", "192.0.2.1",
+				.reason = "an address"},
+		{{"z", .san = "IP:2001:db8::1"}, "host", "2001:db8::1",
+				.reason = "an address"},
+		/* algorithms */
+		{{"z", "RSA", DNS_A}, "sip", "a.example", .reason = "RSA"},
+		{{"z", "EC", DNS_A}, "sip", "a.example", .reason = "ECDSA"},
+		{{"z", "ED25519", DNS_A}, "sip", "a.example", .reason = "EdDSA"},
+};
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static char *text(const char *literal)
+{
+	return (char *)(uintptr_t)literal;
+}
+
+/* All parts of WANT, divided by '&', are in LINE. */
+static bool says(const char *line, const char *want)
+{
+	char part[128];
+	size_t n;
+
+	for(; want != NULL && *want != '\0'; want += n + (want[n] == '&')) {
+		n = strcspn(want, "&");
+		snprintf(part, sizeof(part), "%.*s", (int)n, want);
+		if(strstr(line, part) == NULL)
+			return false;
+	}
+	return true;
+}
+
+static void profile_for(const struct zoo_row *row, int end,
+		enum tls_version version, struct engine_profile *profile)
+{
+	bool server = end == ENGINE_SERVER;
+
+	engine_profile_init(profile, server ? TLS_ROLE_SERVER : TLS_ROLE_CLIENT,
+			server ? "ec" : NULL);
+	engine_profile_version(profile, version);
+	profile->params.verify_certificate = 1;
+	profile->params.require_certificate = server;
+	profile->params.ca_list = text(pki_path("zoo-ca.pem"));
+	profile->params.verify_name = text(row->verify_name);
+	profile->params.verify_name_wildcards = row->wildcards;
+	profile->params.verify_eku = text(row->eku);
+	if(row->depth != 0)
+		profile->params.verify_depth = row->depth < 0 ? 0 : row->depth;
+	if(row->crl)
+		profile->params.crl = text(pki_path("zoo-crl.pem"));
+	if(server)
+		profile->params.peer_names = text(row->name);
+}
+
+static bool judge(const struct zoo_row *row, const struct engine_pair *pair,
+		int end, bool up)
+{
+	const struct tls_info *info = tls_conn_info(pair->conn[end]);
+	int alert = pair->raw_alert[1 - end];
+	const char *line = pair->err[end].text;
+
+	if(pair->broken != NULL)
+		return false;
+	if(row->alert == GOOD)
+		return up && info != NULL && tls_info_peer_verified(info)
+			   && !info->resumed
+			   && info->name_ok == (row->name != NULL ? 1 : -1)
+			   && info->verify_depth == 0;
+	return !up && tls_conn_state(pair->conn[end]) == TLS_CONN_FAILED
+		   && (row->alert < 0 ? alert > 0 : alert == row->alert)
+		   && strstr(line, "certificate of the peer refused (") != NULL
+		   && strstr(line, "subject \"/O=Zoo") != NULL
+		   && pair->err[end].rc == TLS_RC_PEER && says(line, row->sentence);
+}
+
+static void run_row(
+		const struct zoo_row *row, int end, enum tls_version version)
+{
+	struct engine_profile profile;
+	struct engine_pair pair;
+	struct tls_ctx *ctx = NULL;
+	struct tls_conn_args args = {
+			.role = end == ENGINE_SERVER ? TLS_ROLE_SERVER : TLS_ROLE_CLIENT,
+			.peer_name = end == ENGINE_CLIENT ? row->name : NULL,
+			.own_records = true};
+	SSL_CTX *raw = zoo_raw_ctx(1 - end, row->spec.name);
+	struct tls_err err;
+	bool good, up;
+
+	tls_err_clear(&err);
+	profile_for(row, end, version, &profile);
+	if(engine_ctx(&ctx, &profile, &err) != TLS_RC_OK)
+		fprintf(stderr, "\n%s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
+	args.ctx = ctx;
+	engine_pair_init(&pair);
+	CU_ASSERT_EQUAL_FATAL(
+			tls_conn_new(&pair.conn[end], &args, &err), TLS_RC_OK);
+	engine_pair_raw(&pair, 1 - end, raw);
+	up = engine_pair_handshake(&pair);
+	good = judge(row, &pair, end, up);
+	if(!good)
+		fprintf(stderr, "\n%s (%s, %s): alert %d, up %d, \"%s\" %s\n",
+				row->reason, end == ENGINE_SERVER ? "server" : "client",
+				version == TLS_VERSION_1_2 ? "1.2" : "1.3",
+				pair.raw_alert[1 - end], up, pair.err[end].text,
+				pair.broken != NULL ? pair.broken : "");
+	CU_ASSERT_TRUE(good);
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+	SSL_CTX_free(raw);
+}
+
+static void test_zoo(void)
+{
+	size_t i;
+
+	for(i = 0; i < N_ROWS; i++) {
+		X509_free(zoo_make(&rows[i].spec));
+		if(rows[i].crl)
+			zoo_crl();
+		run_row(&rows[i], ENGINE_CLIENT, TLS_VERSION_1_2);
+		run_row(&rows[i], ENGINE_CLIENT, TLS_VERSION_1_3);
+		run_row(&rows[i], ENGINE_SERVER, TLS_VERSION_1_2);
+		run_row(&rows[i], ENGINE_SERVER, TLS_VERSION_1_3);
+	}
+}
+
+/* ---- pins ---- */
+
+static void pin_text(const X509 *cert, char hex[65], char base64[45])
+{
+	unsigned char *der = NULL, sum[32];
+	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+	unsigned int n_sum, i;
+
+	EVP_Digest(der, (size_t)n, sum, &n_sum, EVP_sha256(), NULL);
+	for(i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	EVP_EncodeBlock((unsigned char *)base64, sum, 32);
+	OPENSSL_free(der);
+}
+
+static void run_pin(const char *pins, bool good, const char *reason)
+{
+	struct engine_profile profile;
+	struct engine_pair pair;
+	struct tls_ctx *ctx = NULL;
+	struct tls_err err;
+	SSL_CTX *raw = zoo_raw_ctx(ENGINE_SERVER, "pin");
+	bool up;
+
+	engine_profile_init(&profile, TLS_ROLE_CLIENT, NULL);
+	profile.params.verify_certificate = 1;
+	profile.params.ca_list = text(pki_path("zoo-ca.pem"));
+	profile.params.peer_pin = text(pins);
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	engine_pair_init(&pair);
+	CU_ASSERT_EQUAL_FATAL(
+			engine_pair_engine(&pair, ENGINE_CLIENT, ctx, NULL, &err),
+			TLS_RC_OK);
+	engine_pair_raw(&pair, ENGINE_SERVER, raw);
+	up = engine_pair_handshake(&pair);
+	if(up != good)
+		fprintf(stderr, "\n%s: %s\n", reason, pair.err[ENGINE_CLIENT].text);
+	CU_ASSERT_EQUAL(up, good);
+	if(!good) {
+		CU_ASSERT_EQUAL(pair.raw_alert[ENGINE_SERVER], HANDSHAKE);
+		CU_ASSERT_TRUE(says(pair.err[ENGINE_CLIENT].text, "peer_pin"));
+	}
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+	SSL_CTX_free(raw);
+}
+
+static void test_pins(void)
+{
+	struct zoo_spec spec = {.name = "pin"};
+	char hex[65], base64[45], list[200], other[65];
+	X509 *cert = zoo_make(&spec);
+
+	pin_text(cert, hex, base64);
+	memcpy(other, hex, sizeof(other));
+	other[0] = other[0] == '0' ? '1' : '0';
+	run_pin(other, false, "another key");
+	run_pin(hex, true, "hexadecimal");
+	run_pin(base64, true, "base 64");
+	snprintf(list, sizeof(list), " %s, %s", other, base64);
+	run_pin(list, true, "one of several");
+	X509_free(cert);
+}
+
+/* ---- settings that make no sense ---- */
+
+struct sense_row
+{
+	enum tls_role role;
+	int verify;
+	const char *verify_name;
+	const char *peer_names;
+	const char *verify_eku;
+	const char *peer_pin;
+	const char *sentence;
+};
+
+static void test_sense(void)
+{
+	static const struct sense_row table[] = {
+			{TLS_ROLE_CLIENT, 0, "sip", NULL, NULL, NULL,
+					"verify_name&not verified"},
+			{TLS_ROLE_CLIENT, 0, NULL, NULL, "sip", NULL,
+					"verify_eku&not verified"},
+			{TLS_ROLE_CLIENT, 1, "yes", NULL, NULL, NULL,
+					"verify_name&\"yes\"&sip"},
+			{TLS_ROLE_CLIENT, 1, NULL, NULL, "tls", NULL, "verify_eku&\"tls\""},
+			{TLS_ROLE_CLIENT, 1, NULL, "a..b", NULL, NULL,
+					"peer_names&\"a..b\""},
+			{TLS_ROLE_CLIENT, 1, NULL, NULL, NULL, "0011", "peer_pin&\"0011\""},
+			{TLS_ROLE_CLIENT, 1, NULL, NULL, NULL,
+					"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+					"peer_pin&AAAA"},
+			{TLS_ROLE_CLIENT, 1, NULL, NULL, NULL,
+					"zz00000000000000000000000000000000000000000000000000000000"
+					"000000",
+					"peer_pin&zz00"},
+			{TLS_ROLE_SERVER, 1, "sip", NULL, NULL, NULL,
+					"verify_name&peer_names"},
+			{TLS_ROLE_SERVER, 1, "sip", " , ", NULL, NULL,
+					"verify_name&peer_names"},
+	};
+	struct engine_profile profile;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	size_t i;
+
+	for(i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		engine_profile_init(&profile, table[i].role, "ec");
+		profile.params.ca_list = text(pki_path("ca.pem"));
+		profile.params.verify_certificate = table[i].verify;
+		profile.params.verify_name = text(table[i].verify_name);
+		profile.params.peer_names = text(table[i].peer_names);
+		profile.params.verify_eku = text(table[i].verify_eku);
+		profile.params.peer_pin = text(table[i].peer_pin);
+		CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, &err), TLS_RC_CONFIG);
+		if(!says(err.text, table[i].sentence))
+			fprintf(stderr, "\n%s\n", err.text);
+		CU_ASSERT_TRUE(says(err.text, table[i].sentence));
+		tls_ctx_free(&ctx);
+	}
+}
+
+/* A client that must check a name and was told none refuses to begin. */
+static void test_nobody(void)
+{
+	struct engine_profile profile;
+	struct engine_pair pair;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+
+	engine_profile_init(&profile, TLS_ROLE_CLIENT, NULL);
+	profile.params.verify_certificate = 1;
+	profile.params.ca_list = text(pki_path("ca.pem"));
+	profile.params.verify_name = text("sip");
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	engine_pair_init(&pair);
+	CU_ASSERT_EQUAL(engine_pair_engine(&pair, ENGINE_CLIENT, ctx, NULL, &err),
+			TLS_RC_CONFIG);
+	CU_ASSERT_TRUE(says(err.text, "verify_name&peer_names"));
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+	profile.params.peer_names = text("a.example");
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	engine_pair_init(&pair);
+	CU_ASSERT_EQUAL(engine_pair_engine(&pair, ENGINE_CLIENT, ctx, NULL, &err),
+			TLS_RC_OK);
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+}
+
+void test_zoo_add(void)
+{
+	CU_pSuite suite = CU_add_suite("zoo", begin, NULL);
+
+	CU_add_test(suite, "every certificate, both roles, 1.2 and 1.3", test_zoo);
+	CU_add_test(suite, "pins", test_pins);
+	CU_add_test(suite, "settings without sense", test_sense);
+	CU_add_test(suite, "no name to check", test_nobody);
+}
