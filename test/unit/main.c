@@ -36,6 +36,7 @@
 	X(verify)    \
 	X(ident)     \
 	X(zoo)       \
+	X(resume)    \
 	X(rand)      \
 	X(record)    \
 	X(post)
