@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #define END_OF_TEXT (-1)
 
@@ -236,17 +237,13 @@ static enum tls_rc read_unquoted(struct tls_cfgfile *f,
 	return rc;
 }
 
-/* Reads "= value" up to the end of the line. */
+/* Reads a value up to the end of the line. */
 static enum tls_rc read_value(struct tls_cfgfile *f,
 		struct tls_cfgfile_item *item, struct tls_err *err)
 {
 	enum tls_rc rc;
 	bool quoted;
 
-	skip_blanks(f);
-	if(peek(f) != '=')
-		return fail(f, err, "'=' is missing behind the name of the option");
-	step(f);
 	skip_blanks(f);
 	item->value_pos = f->pos;
 	quoted = peek(f) == '"';
@@ -258,6 +255,21 @@ static enum tls_rc read_value(struct tls_cfgfile *f,
 				f, err, "the value is missing (write \"\" for an empty one)");
 	item->value[item->value_len] = '\0';
 	return expect_line_end(f, err);
+}
+
+/* Reads what follows a name: "= value", or the file behind "include". */
+static enum tls_rc read_option(struct tls_cfgfile *f,
+		struct tls_cfgfile_item *item, struct tls_err *err)
+{
+	skip_blanks(f);
+	if(peek(f) == '=') {
+		step(f);
+		return read_value(f, item, err);
+	}
+	if(strcasecmp(item->name, "include"))
+		return fail(f, err, "'=' is missing behind the name of the option");
+	item->kind = TLS_CFGFILE_INCLUDE;
+	return read_value(f, item, err);
 }
 
 /* Reads the address up to the ']' of the header. Blanks are allowed next to
@@ -357,10 +369,10 @@ enum tls_rc tls_cfgfile_next(struct tls_cfgfile *f,
 		rc = read_section(f, out, err);
 		out->kind = TLS_CFGFILE_SECTION;
 	} else if(is_name_byte(peek(f))) {
+		out->kind = TLS_CFGFILE_OPTION;
 		rc = read_name(f, out, err);
 		if(!rc)
-			rc = read_value(f, out, err);
-		out->kind = TLS_CFGFILE_OPTION;
+			rc = read_option(f, out, err);
 	} else {
 		rc = fail(f, err,
 				"this is neither a section header, an option nor a comment");

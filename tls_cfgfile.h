@@ -12,7 +12,8 @@
  *   - '#' starts a comment that ends with the line (there, a backslash at
  *     the end of a comment swallowed the next line);
  *   - space, tab and CR are white space; a line holds nothing, a section
- *     "[type:address]", or "name = value";
+ *     "[type:address]", "name = value", or 'include "file"' (there: no
+ *     include);
  *   - a value in double quotes ends on its own line and knows \\ \" \n \r \t
  *     and backslash-newline; an unquoted one runs to white space, '#' or the
  *     end of line and knows \# and backslash-space too; a backslash followed
@@ -33,7 +34,8 @@ enum tls_cfgfile_kind
 {
 	TLS_CFGFILE_END = 0, /* of the text; asked again, it comes again */
 	TLS_CFGFILE_SECTION, /* name = type, value = address, blanks removed */
-	TLS_CFGFILE_OPTION	 /* name and value, escapes resolved */
+	TLS_CFGFILE_OPTION,	 /* name and value, escapes resolved */
+	TLS_CFGFILE_INCLUDE	 /* value = what to read here */
 };
 
 /* A place in the text. Lines and columns (bytes) count from 1. */

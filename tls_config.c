@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +26,9 @@
 #define FALLBACK_FILE "cert.pem"
 
 /* A set of profile options. */
-typedef uint32_t option_set;
+typedef uint64_t option_set;
 #define BIT(name_) ((option_set)1 << TLS_PROFILE_OPTION_##name_)
-_Static_assert(TLS_PROFILE_OPTION_COUNT <= 32, "option_set is too small");
+_Static_assert(TLS_PROFILE_OPTION_COUNT <= 64, "option_set is too small");
 
 /* Who a section is: never inherited. */
 #define IDENTITY (BIT(server_name) | BIT(server_name_mode) | BIT(server_id))
@@ -44,6 +45,14 @@ struct draft
 	struct tls_profile spec; /* p is owned, file borrowed from the source */
 	option_set set;			 /* options that are no holes any more */
 	bool broken;			 /* had an error: only checked, never added */
+	struct tls_place places[TLS_PROFILE_OPTION_COUNT];
+};
+
+/* The files of one load. */
+struct files
+{
+	struct tls_config_source *sources; /* owned: names, texts and array */
+	size_t n, cap;
 };
 
 /* One run: what comes in, the drafts, and the complaints. */
@@ -57,6 +66,8 @@ struct run
 	struct draft modparams; /* owned; what fills the last holes */
 	struct tls_err first;	/* the first error; rc OK while there is none */
 	unsigned int n_errors;
+	struct files *files; /* where included files go; NULL: none are read */
+	unsigned int depth;	 /* of includes */
 };
 
 /* ---- complaints ---- */
@@ -246,8 +257,7 @@ static enum tls_rc open_section(struct run *run, const char *file,
 
 	if(rc)
 		return rc;
-	/* nobody writes to spec.file: the specification is copied from */
-	(*out)->spec.file = (char *)(uintptr_t)file;
+	(*out)->spec.file = file;
 	(*out)->spec.line = item->name_pos.line;
 	(*out)->spec.col = item->name_pos.col;
 	if(read_header(item, &(*out)->spec, &pos, &err)) {
@@ -257,28 +267,29 @@ static enum tls_rc open_section(struct run *run, const char *file,
 	return TLS_RC_OK;
 }
 
-/* Checks a server_name where its place is still known. */
+/* Checks the names of server_name where their place is still known. */
 static enum tls_rc check_server_name(struct run *run, const char *file,
 		const struct tls_cfgfile_item *item, struct tls_err *err)
 {
 	char name[TLS_NAME_MAX + 1];
+	const char *at = item->value;
 	struct tls_err oddity;
+	enum tls_rc rc;
+	int mode;
 
-	if(!item->value_len)
-		return TLS_RC_OK;
-	if(tls_name_normalise(item->value, item->value_len, name))
-		return tls_err_set(err, TLS_RC_CONFIG,
-				"server_name: \"%s\" is not a host name (for all sub-domains "
-				"write the domain and server_name_mode = 2)",
-				item->value);
-	if(!tls_name_is_ip(name, strlen(name)))
-		return TLS_RC_OK;
-	tls_err_set(&oddity, TLS_RC_CONFIG,
-			"server_name: \"%s\" is an address, which peers do not send as "
-			"name (RFC 6066 s3)",
-			name);
-	complain_at(run, TLS_LOG_WARN, file, &item->value_pos, &oddity);
-	return TLS_RC_OK;
+	for(;;) {
+		mode = TLS_NAME_MODE_EXACT;
+		rc = tls_domain_next_name(&at, name, &mode, err);
+		if(rc)
+			return rc == TLS_RC_CLOSED ? TLS_RC_OK : rc;
+		if(!tls_name_is_ip(name, strlen(name)))
+			continue;
+		tls_err_set(&oddity, TLS_RC_CONFIG,
+				"server_name: \"%s\" is an address, which peers do not send "
+				"as name (RFC 6066 s3)",
+				name);
+		complain_at(run, TLS_LOG_WARN, file, &item->value_pos, &oddity);
+	}
 }
 
 /* Sets the option ITEM in the section TO. */
@@ -316,8 +327,13 @@ static enum tls_rc set_option(struct run *run, const char *file,
 		complain_at(run, TLS_LOG_WARN, file, &item->name_pos, &err);
 	}
 	to->set |= (option_set)1 << index;
+	to->places[index] =
+			(struct tls_place){file, item->value_pos.line, item->value_pos.col};
 	return TLS_RC_OK;
 }
+
+static enum tls_rc include(struct run *run, const char *file,
+		const struct tls_cfgfile_item *item, struct draft **section);
 
 /* Handles one option or header; *SECTION is the open section or NULL. */
 static enum tls_rc take_item(struct run *run, const char *file,
@@ -327,6 +343,8 @@ static enum tls_rc take_item(struct run *run, const char *file,
 
 	if(item->kind == TLS_CFGFILE_SECTION)
 		return open_section(run, file, item, section);
+	if(item->kind == TLS_CFGFILE_INCLUDE)
+		return include(run, file, item, section);
 	if(*section)
 		return set_option(run, file, item, *section);
 	tls_err_set(&err, TLS_RC_CONFIG,
@@ -352,11 +370,11 @@ static enum tls_rc take_syntax_error(struct run *run, const char *file,
 	return rc;
 }
 
-/* Reads one source into drafts. */
-static enum tls_rc read_source(
-		struct run *run, const struct tls_config_source *source)
+/* Reads one source into drafts; *SECTION is open at its start and, another
+ * one perhaps, at its end. */
+static enum tls_rc read_source(struct run *run,
+		const struct tls_config_source *source, struct draft **section)
 {
-	struct draft *section = NULL;
 	struct tls_cfgfile_item item;
 	struct tls_cfgfile parser;
 	enum tls_rc rc = TLS_RC_OK;
@@ -366,11 +384,11 @@ static enum tls_rc read_source(
 	while(!rc) {
 		if(tls_cfgfile_next(&parser, &item, &err))
 			rc = take_syntax_error(
-					run, source->name, &parser, &item, &section, &err);
+					run, source->name, &parser, &item, section, &err);
 		else if(item.kind == TLS_CFGFILE_END)
 			break;
 		else
-			rc = take_item(run, source->name, &item, &section);
+			rc = take_item(run, source->name, &item, section);
 	}
 	explicit_bzero(&item, sizeof(item)); /* it held passwords */
 	return rc;
@@ -405,8 +423,10 @@ static enum tls_rc fill_from(
 	size_t i;
 
 	for(i = 0; !rc && i < TLS_PROFILE_OPTION_COUNT; i++) {
-		if(take & (option_set)1 << i)
-			rc = tls_params_profile_copy_option(i, &from->spec.p, &to->spec.p);
+		if(!(take & (option_set)1 << i))
+			continue;
+		rc = tls_params_profile_copy_option(i, &from->spec.p, &to->spec.p);
+		to->places[i] = from->places[i];
 	}
 	to->set |= take;
 	return rc;
@@ -475,6 +495,16 @@ static enum tls_rc fill_all(struct run *run)
 
 /* ---- the whole ---- */
 
+/* Adds DRAFT with the places of its options. */
+static enum tls_rc add_profile(struct tls_domains *domains,
+		const struct draft *draft, struct tls_err *err)
+{
+	struct tls_profile spec = draft->spec; /* borrows everything */
+
+	spec.places = (struct tls_place *)(uintptr_t)draft->places;
+	return tls_domains_add(domains, &spec, err);
+}
+
 /* Makes sealed profiles of all good drafts. What is wrong among them is
  * reported; *OUT is then not used by anybody, but freed. */
 static enum tls_rc build(struct run *run, struct tls_domains **out)
@@ -491,12 +521,49 @@ static enum tls_rc build(struct run *run, struct tls_domains **out)
 		draft = &run->drafts[i];
 		if(draft->broken)
 			continue;
-		rc = tls_domains_add(*out, &draft->spec, &err);
+		rc = add_profile(*out, draft, &err);
 		if(rc && rc != TLS_RC_NOMEM)
 			report_line(run, TLS_LOG_ERR, err.text);
 	}
 	if(rc != TLS_RC_NOMEM)
 		rc = tls_domains_seal(*out, report_line, run, &err);
+	return rc;
+}
+
+/* Reads the first N of the run's sources and makes profiles of them. */
+static enum tls_rc parse(struct run *run,
+		const struct tls_config_source *sources, size_t n,
+		const struct tls_profile_params *modparams, struct tls_domains **out,
+		struct tls_err *err)
+{
+	struct tls_domains *domains = NULL;
+	struct draft *section;
+	enum tls_rc rc;
+	size_t i;
+
+	*out = NULL;
+	tls_err_clear(err);
+	rc = take_modparams(run, modparams);
+	for(i = 0; !rc && i < n; i++) {
+		/* a copy: included files may move the array */
+		struct tls_config_source source = sources[i];
+
+		if(run->files)
+			source = run->files->sources[i];
+		section = NULL;
+		rc = read_source(run, &source, &section);
+	}
+	if(!rc)
+		rc = fill_all(run);
+	if(!rc)
+		rc = build(run, &domains);
+	rc = conclude(run, rc, err);
+	if(!rc) {
+		*out = domains;
+		domains = NULL;
+	}
+	tls_domains_unref(&domains);
+	clear_run(run);
 	return rc;
 }
 
@@ -506,27 +573,8 @@ enum tls_rc tls_config_parse(const struct tls_config_source *sources, size_t n,
 		struct tls_err *err)
 {
 	struct run run = {.base_dir = base_dir, .report = report, .arg = arg};
-	struct tls_domains *domains = NULL;
-	enum tls_rc rc;
-	size_t i;
 
-	*out = NULL;
-	tls_err_clear(err);
-	rc = take_modparams(&run, modparams);
-	for(i = 0; !rc && i < n; i++)
-		rc = read_source(&run, &sources[i]);
-	if(!rc)
-		rc = fill_all(&run);
-	if(!rc)
-		rc = build(&run, &domains);
-	rc = conclude(&run, rc, err);
-	if(!rc) {
-		*out = domains;
-		domains = NULL;
-	}
-	tls_domains_unref(&domains);
-	clear_run(&run);
-	return rc;
+	return parse(&run, sources, n, modparams, out, err);
 }
 
 enum tls_rc tls_config_from_modparams(
@@ -574,13 +622,6 @@ out:
 }
 
 /* ---- files ---- */
-
-/* The files of one load. */
-struct files
-{
-	struct tls_config_source *sources; /* owned: names, texts and array */
-	size_t n, cap;
-};
 
 static void clear_files(struct files *files)
 {
@@ -753,6 +794,92 @@ static enum tls_rc list_dir(struct files *files, const char *path,
 	return TLS_RC_OK;
 }
 
+/* Reads the file PATH in the place of an include. */
+static enum tls_rc include_file(struct run *run, const char *path,
+		struct draft **section, struct tls_err *err)
+{
+	struct files *files = run->files;
+	struct tls_config_source source;
+	char *name = NULL;
+	enum tls_rc rc;
+
+	rc = tls_params_set_text(&name, path, false);
+	if(!rc)
+		rc = add_file(files, name); /* owns the name from here */
+	if(!rc)
+		rc = read_file(&files->sources[files->n - 1], err);
+	if(rc)
+		return rc;
+	source = files->sources[files->n - 1];
+	run->depth++;
+	rc = read_source(run, &source, section);
+	run->depth--;
+	return rc;
+}
+
+/* Reads every file that matches PATTERN. */
+static enum tls_rc include_all(struct run *run, const char *pattern,
+		const char *file, const struct tls_cfgfile_item *item,
+		struct draft **section)
+{
+	enum tls_rc rc = TLS_RC_OK;
+	struct tls_err err;
+	glob_t found;
+	size_t i;
+	int status;
+
+	memset(&found, 0, sizeof(found));
+	/* without a magic byte in it the name itself comes back, there or not */
+	status = glob(
+			pattern, strpbrk(pattern, "*?[") ? 0 : GLOB_NOCHECK, NULL, &found);
+	if(status == GLOB_NOSPACE)
+		rc = TLS_RC_NOMEM;
+	if(status == GLOB_NOMATCH) {
+		tls_err_set(&err, TLS_RC_CONFIG, "include: no file matches \"%s\"",
+				pattern);
+		complain_at(run, TLS_LOG_WARN, file, &item->value_pos, &err);
+	}
+	for(i = 0; !status && !rc && i < found.gl_pathc; i++) {
+		rc = include_file(run, found.gl_pathv[i], section, &err);
+		if(rc == TLS_RC_CONFIG || rc == TLS_RC_IO) {
+			tls_err_prefix(&err, "include: ");
+			complain_at(run, TLS_LOG_ERR, file, &item->value_pos, &err);
+			rc = TLS_RC_OK;
+		}
+	}
+	globfree(&found);
+	return rc;
+}
+
+/* Handles an include: the text of the file stands in its place. */
+static enum tls_rc include(struct run *run, const char *file,
+		const struct tls_cfgfile_item *item, struct draft **section)
+{
+	struct tls_err err;
+	char *pattern;
+	enum tls_rc rc;
+
+	tls_err_clear(&err);
+	if(!run->files)
+		tls_err_set(&err, TLS_RC_CONFIG, "include is not possible here");
+	else if(!item->value_len)
+		tls_err_set(&err, TLS_RC_CONFIG, "include: the name is empty");
+	else if(run->depth == TLS_CONFIG_DEPTH_MAX)
+		tls_err_set(&err, TLS_RC_CONFIG,
+				"include: more than %d files deep (does a file include "
+				"itself?)",
+				TLS_CONFIG_DEPTH_MAX);
+	if(err.rc) {
+		complain_at(run, TLS_LOG_ERR, file, &item->value_pos, &err);
+		return TLS_RC_OK;
+	}
+	rc = tls_params_path(item->value, run->base_dir, &pattern);
+	if(!rc)
+		rc = include_all(run, pattern, file, item, section);
+	tls_port_free(pattern);
+	return rc;
+}
+
 /* Reads PATH, a file or a directory. */
 static enum tls_rc read_files(struct files *files, const char *path,
 		tls_report_fn report, void *arg, struct tls_err *err)
@@ -781,6 +908,7 @@ enum tls_rc tls_config_load(const char *path,
 		tls_report_fn report, void *arg, struct tls_domains **out,
 		struct tls_err *err)
 {
+	struct run run = {.base_dir = base_dir, .report = report, .arg = arg};
 	struct files files = {0};
 	struct tls_err own;
 	char *whole = NULL;
@@ -803,8 +931,8 @@ enum tls_rc tls_config_load(const char *path,
 		tls_err_set(err, rc, "%s", own.text);
 		goto out;
 	}
-	rc = tls_config_parse(
-			files.sources, files.n, modparams, base_dir, report, arg, out, err);
+	run.files = &files;
+	rc = parse(&run, files.sources, files.n, modparams, out, err);
 
 out:
 	clear_files(&files);

@@ -39,6 +39,9 @@
 /* Largest configuration file that is read, in bytes. */
 #define TLS_CONFIG_FILE_MAX (16u * 1024 * 1024)
 
+/* Files may include files to this depth. */
+#define TLS_CONFIG_DEPTH_MAX 16
+
 /* Errors are reported one by one up to this many; then only counted. */
 #define TLS_CONFIG_ERRORS_MAX 50
 
@@ -57,7 +60,8 @@ struct tls_config_source
  * (may be NULL) with ARG; passwords are never part of it. Returns OK with
  * the sealed generation in *OUT, whose one reference is the caller's; CONFIG
  * with the first error and the number of the others in ERR (may be NULL);
- * NOMEM. *OUT is NULL unless OK. */
+ * NOMEM. *OUT is NULL unless OK. "include" is an error in a source: only
+ * tls_config_load reads files. */
 enum tls_rc tls_config_parse(const struct tls_config_source *sources, size_t n,
 		const struct tls_profile_params *modparams, const char *base_dir,
 		tls_report_fn report, void *arg, struct tls_domains **out,
@@ -67,8 +71,11 @@ enum tls_rc tls_config_parse(const struct tls_config_source *sources, size_t n,
  * from the files in it whose names end in ".cfg", in the order of their
  * names; sub-directories are not entered, other files are skipped with a
  * warning (hidden ones silently), and a directory without such a file is an
- * error. PATH goes through the path rule. Also returns IO when something
- * cannot be read. Reads with libc and blocks while it does. */
+ * error. 'include "file"' reads another file in that place, which may be in the
+ * middle of a section; a pattern (* ? [) reads all files that match, in the
+ * order of their names, and may match none. PATH and included names go through
+ * the path rule. Also returns IO when PATH cannot be read. Reads with libc and
+ * blocks while it does. */
 enum tls_rc tls_config_load(const char *path,
 		const struct tls_profile_params *modparams, const char *base_dir,
 		tls_report_fn report, void *arg, struct tls_domains **out,

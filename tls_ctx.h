@@ -15,8 +15,10 @@
 
 #include "tls_err.h"
 #include "tls_params.h"
+#include "tls_port.h"
 
 struct ssl_st;
+struct tls_files;
 struct tls_ctx;
 
 struct tls_ctx_args
@@ -25,6 +27,14 @@ struct tls_ctx_args
 	const struct tls_profile_params *params; /* borrowed for the call */
 	const struct tls_settings *settings;	 /* borrowed for the call */
 	const char *label; /* name of the profile, for errors and sessions */
+	/* what the profiles of one load share, borrowed; NULL: nothing */
+	struct tls_files *files;
+	/* Receives each error and warning with the option that it is about
+	 * (TLS_PROFILE_OPTION_COUNT: none of them); may be NULL, then warnings are
+	 * logged. */
+	void (*report)(void *arg, enum tls_log_level level,
+			enum tls_profile_option option, const char *text);
+	void *report_arg;
 };
 
 /* Registers what contexts find by index (hazard 8). Main process, once, before
@@ -35,7 +45,8 @@ enum tls_rc tls_ctx_init(void) TLS_MUST_CHECK;
  * the context aside into *OUT (owned by the caller). Main process before the
  * fork or a reloading process; tls_port_processes() must be valid; no lock.
  * TLS_RC_OK; TLS_RC_CONFIG with setting, file and reason; TLS_RC_NOMEM;
- * TLS_RC_TLS. On failure *OUT is NULL and nothing is left behind. */
+ * TLS_RC_TLS. ERR has the first error, the report all of them. On failure *OUT
+ * is NULL and nothing is left behind. */
 enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
 		struct tls_err *err) TLS_MUST_CHECK;
 
@@ -43,12 +54,21 @@ enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
  * also one that never used it; the caller held the last reference. */
 void tls_ctx_free(struct tls_ctx **ctx);
 
+/* Lets FILES take the certificates and keys of CTX, of the generation before,
+ * for profiles whose files have not changed. TLS_RC_OK or TLS_RC_NOMEM. */
+enum tls_rc tls_ctx_adopt(
+		const struct tls_ctx *ctx, struct tls_files *files) TLS_MUST_CHECK;
+
+/* What by_name returns when the name shall not be served at all. */
+extern struct tls_ctx *const TLS_CTX_REFUSE;
+
 /* How a server's connection finds the profile for the name that its client
  * asks for. Lives as long as the SSL object, in shared memory. */
 struct tls_ctx_choice
 {
 	/* The context for the server name NAME (as the peer wrote it, without
-	 * NUL bytes, 1 to 255 of them), or NULL to stay. Runs inside a handshake
+	 * NUL bytes, 1 to 255 of them), NULL to stay, or TLS_CTX_REFUSE to end
+	 * the handshake with the alert unrecognized_name. Runs inside a handshake
 	 * step: connection's lock held, any process. */
 	struct tls_ctx *(*by_name)(void *arg, const char *name);
 	void *arg;			 /* borrowed */

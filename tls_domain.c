@@ -18,16 +18,16 @@
 #include "tls_locking.h"
 #include "tls_name.h"
 
-/* By what a profile can be found. Each has at most KEYS_PER_PROFILE keys. */
+/* By what a profile can be found. */
 enum key_kind
 {
 	KEY_ID = 0,	  /* server_id, whatever the address */
 	KEY_EXACT,	  /* address and this name */
 	KEY_SUFFIX,	  /* address and every sub-domain of this name */
+	KEY_NONE,	  /* address, peers that send no name */
 	KEY_NAMELESS, /* address, no name of its own */
 	KEY_LAST	  /* address: last named one in the file */
 };
-#define KEYS_PER_PROFILE 4
 
 /* A key as a lookup asks for it. For any address, addr is all 0. */
 struct key
@@ -35,13 +35,14 @@ struct key
 	enum key_kind kind;
 	enum tls_role role;
 	const struct tls_addr *addr; /* not for KEY_ID */
-	const char *text;			 /* name or id; "" for the last two */
+	const char *text;			 /* name or id; "" for the last three */
 };
 
 /* A slot of the hash table; profile NULL = free. */
 struct entry
 {
 	struct tls_profile *profile; /* borrowed from the generation */
+	const char *text;			 /* as in the key; borrowed from profile */
 	uint32_t hash;
 	enum key_kind kind;
 };
@@ -54,6 +55,10 @@ struct tls_domains
 	struct tls_profile **profiles; /* owned, and so are the profiles */
 	size_t n;
 	size_t cap;
+	char **files; /* owned, and so are the names */
+	size_t n_files;
+	size_t files_cap;
+	size_t file_hint; /* the last one found that was not the newest */
 	struct tls_profile *defaults[2]; /* by role; borrowed from profiles */
 	struct entry *table;			 /* owned; open addressing */
 	size_t table_size;				 /* power of 2, twice the keys or more */
@@ -109,14 +114,6 @@ static uint32_t hash_key(const struct key *key)
 	return hash ^ (hash >> 15); /* FNV's low bits alone are weak */
 }
 
-/* The text by which PROFILE is found under KIND. */
-static const char *text_of(const struct tls_profile *p, enum key_kind kind)
-{
-	if(kind == KEY_ID)
-		return p->p.server_id;
-	return kind == KEY_EXACT || kind == KEY_SUFFIX ? p->p.server_name : "";
-}
-
 static bool entry_is(
 		const struct entry *entry, const struct key *key, uint32_t hash)
 {
@@ -126,7 +123,7 @@ static bool entry_is(
 		return false;
 	if(key->kind != KEY_ID && !tls_addr_equal(&p->addr, key->addr))
 		return false;
-	return !strcasecmp(text_of(p, key->kind), key->text);
+	return !strcasecmp(entry->text, key->text);
 }
 
 /* The slot that holds KEY, or the free one where it would be. */
@@ -175,8 +172,9 @@ static void free_profile(struct tls_profile **p)
 	if(!*p)
 		return;
 	tls_params_profile_clear(&(*p)->p);
+	tls_port_free((*p)->names);
+	tls_port_free((*p)->places);
 	tls_port_free((*p)->label);
-	tls_port_free((*p)->file);
 	tls_port_free(*p);
 	*p = NULL;
 }
@@ -187,18 +185,23 @@ static enum tls_rc make_label(struct tls_profile *p)
 	char text[TLS_NAME_MAX + TLS_ADDR_TEXT_MAX];
 	char addr[TLS_ADDR_TEXT_MAX];
 	char role = p->role == TLS_ROLE_SERVER ? 's' : 'c';
+	const char *name = p->p.server_name;
+	int n = 0;
 
+	if(name) /* the first of the list */
+		n = (int)strcspn(name, ",");
 	switch(p->kind) {
 		case TLS_PROFILE_DEFAULT:
 			snprintf(text, sizeof(text), "TLS%c<default>", role);
 			break;
 		case TLS_PROFILE_ANY:
 			/* without a name the id tells them apart; '#' is in no name */
-			snprintf(text, sizeof(text), "TLS%c<any:%s%s>", role,
-					p->p.server_name || !p->p.server_id ? "" : "#",
-					p->p.server_name ? p->p.server_name
-					: p->p.server_id ? p->p.server_id
-									 : "");
+			if(name)
+				snprintf(text, sizeof(text), "TLS%c<any:%.*s>", role, n, name);
+			else
+				snprintf(text, sizeof(text), "TLS%c<any:%s%s>", role,
+						p->p.server_id ? "#" : "",
+						p->p.server_id ? p->p.server_id : "");
 			break;
 		case TLS_PROFILE_ADDR:
 			snprintf(text, sizeof(text), "TLS%c<%s>", role,
@@ -208,25 +211,193 @@ static enum tls_rc make_label(struct tls_profile *p)
 	return tls_params_set_text(&p->label, text, false);
 }
 
-/* Replaces the name of P by its normal form, which is never longer. */
-static enum tls_rc normalise_name(struct tls_profile *p, struct tls_err *err)
+static bool is_separator(char c)
 {
-	char name[TLS_NAME_MAX + 1];
+	return c == ',' || c == ' ' || c == '\t';
+}
 
-	if(!p->p.server_name)
+enum tls_rc tls_domain_next_name(const char **at, char out[TLS_NAME_MAX + 1],
+		int *mode, struct tls_err *err)
+{
+	const char *list = *at, *word;
+	size_t n = 0;
+
+	while(is_separator(**at))
+		++*at;
+	if(!**at)
+		return TLS_RC_CLOSED;
+	word = *at;
+	while(word[n] && !is_separator(word[n]))
+		n++;
+	*at += n;
+	if(n == 4 && !strncasecmp(word, "none", n)) {
+		*mode = TLS_PROFILE_NAME_NONE;
+		out[0] = '\0';
 		return TLS_RC_OK;
-	if(tls_name_normalise(p->p.server_name, strlen(p->p.server_name), name))
-		return tls_err_set(err, TLS_RC_CONFIG,
-				"server_name \"%s\" is not a host name (for all sub-domains "
-				"write the domain and server_name_mode = 2)",
-				p->p.server_name);
-	memcpy(p->p.server_name, name, strlen(name) + 1);
+	}
+	if(n > 2 && word[0] == '*' && word[1] == '.') {
+		*mode = TLS_NAME_MODE_SUB;
+		word += 2;
+		n -= 2;
+	}
+	if(!tls_name_normalise(word, n, out))
+		return TLS_RC_OK;
+	return tls_err_set(err, TLS_RC_CONFIG,
+			"server_name: \"%s\" is not a list of host names (for all "
+			"sub-domains write *.example.org)",
+			list);
+}
+
+/* Reads the list of names of P into P->names, whose texts lie behind it. */
+static enum tls_rc read_names(struct tls_profile *p, struct tls_err *err)
+{
+	const char *at = p->p.server_name;
+	char name[TLS_NAME_MAX + 1], *text;
+	enum tls_rc rc = TLS_RC_OK;
+	size_t n, most = 1;
+	int mode;
+
+	for(; *at; at++)
+		most += is_separator(*at);
+	n = strlen(p->p.server_name) + 2;
+	p->names = tls_port_alloc(most * sizeof(*p->names) + n);
+	if(!p->names)
+		return TLS_RC_NOMEM;
+	text = (char *)(p->names + most);
+	for(at = p->p.server_name; p->n_names < most; p->n_names++) {
+		mode = p->p.server_name_mode;
+		rc = tls_domain_next_name(&at, name, &mode, err);
+		if(rc)
+			break;
+		n = strlen(name) + 1;
+		memcpy(text, name, n);
+		p->names[p->n_names].text = text;
+		p->names[p->n_names].mode = mode;
+		text += n;
+	}
+	if(rc == TLS_RC_CLOSED)
+		rc = TLS_RC_OK;
+	if(!rc && !p->n_names)
+		rc = tls_err_set(err, TLS_RC_CONFIG, "server_name: the list is empty");
+	return rc;
+}
+
+/* Replaces the names of P by their normal form, which is never longer. */
+static enum tls_rc normalise_names(struct tls_profile *p, struct tls_err *err)
+{
+	char *out = p->p.server_name;
+	enum tls_rc rc;
+	size_t i, size;
+
+	if(!out)
+		return TLS_RC_OK;
+	size = strlen(out) + 1;
+	rc = read_names(p, err);
+	if(rc)
+		return rc;
+	for(i = 0; i < p->n_names; i++) {
+		const struct tls_profile_name *name = &p->names[i];
+		const char *front = i ? "," : "";
+		/* modes that differ from the profile's came from the list */
+		const char *star =
+				name->mode == TLS_NAME_MODE_SUB
+								&& p->p.server_name_mode != TLS_NAME_MODE_SUB
+						? "*."
+						: "";
+		int n = snprintf(out, size, "%s%s%s", front, star,
+				name->mode == TLS_PROFILE_NAME_NONE ? "none" : name->text);
+
+		if(n < 0 || (size_t)n >= size)
+			return TLS_RC_BUG;
+		out += n;
+		size -= (size_t)n;
+	}
+	return TLS_RC_OK;
+}
+
+/* ---- files ---- */
+
+const char *tls_domains_add_file(struct tls_domains *domains, const char *name)
+{
+	size_t cap = domains->files_cap ? domains->files_cap * 2 : 8, i;
+	char **grown, *copy = NULL;
+
+	/* sections of one file follow each other, and what they inherit comes
+	 * from one file too: a search through all is rare */
+	if(domains->file_hint < domains->n_files
+			&& !strcmp(domains->files[domains->file_hint], name))
+		return domains->files[domains->file_hint];
+	for(i = domains->n_files; i-- > 0;) {
+		if(strcmp(domains->files[i], name))
+			continue;
+		if(i + 1 < domains->n_files)
+			domains->file_hint = i;
+		return domains->files[i];
+	}
+	if(domains->n_files == domains->files_cap) {
+		grown = tls_port_realloc(domains->files, cap * sizeof(*grown));
+		if(!grown)
+			return NULL;
+		domains->files = grown;
+		domains->files_cap = cap;
+	}
+	if(tls_params_set_text(&copy, name, false) || !copy)
+		return NULL;
+	return domains->files[domains->n_files++] = copy;
+}
+
+size_t tls_domains_files(const struct tls_domains *domains)
+{
+	return domains->n_files;
+}
+
+const char *tls_domains_file(const struct tls_domains *domains, size_t index)
+{
+	return index < domains->n_files ? domains->files[index] : NULL;
+}
+
+void tls_domains_drop_places(struct tls_domains *domains)
+{
+	size_t i;
+
+	for(i = 0; i < domains->n; i++) {
+		tls_port_free(domains->profiles[i]->places);
+		domains->profiles[i]->places = NULL;
+	}
+}
+
+/* Copies where P and its options were written; the names of the files become
+ * the generation's. */
+static enum tls_rc copy_places(struct tls_domains *d, struct tls_profile *p,
+		const struct tls_profile *spec)
+{
+	size_t i;
+
+	if(spec->file) {
+		p->file = tls_domains_add_file(d, spec->file);
+		if(!p->file)
+			return TLS_RC_NOMEM;
+	}
+	if(!spec->places)
+		return TLS_RC_OK;
+	p->places = tls_port_alloc(TLS_PROFILE_OPTION_COUNT * sizeof(*p->places));
+	if(!p->places)
+		return TLS_RC_NOMEM;
+	for(i = 0; i < TLS_PROFILE_OPTION_COUNT; i++) {
+		p->places[i] = spec->places[i];
+		if(!p->places[i].file)
+			continue;
+		p->places[i].file = tls_domains_add_file(d, spec->places[i].file);
+		if(!p->places[i].file)
+			return TLS_RC_NOMEM;
+	}
 	return TLS_RC_OK;
 }
 
 /* Makes *OUT a checked copy of SPEC. */
-static enum tls_rc copy_profile(const struct tls_profile *spec,
-		struct tls_profile **out, struct tls_err *err)
+static enum tls_rc copy_profile(struct tls_domains *d,
+		const struct tls_profile *spec, struct tls_profile **out,
+		struct tls_err *err)
 {
 	struct tls_profile *p = tls_port_alloc(sizeof(*p));
 	enum tls_rc rc;
@@ -243,9 +414,9 @@ static enum tls_rc copy_profile(const struct tls_profile *spec,
 	p->col = spec->col;
 	rc = tls_params_profile_copy(&spec->p, &p->p);
 	if(!rc)
-		rc = tls_params_set_text(&p->file, spec->file, false);
+		rc = copy_places(d, p, spec);
 	if(!rc)
-		rc = normalise_name(p, err);
+		rc = normalise_names(p, err);
 	if(!rc)
 		rc = make_label(p);
 	if(rc == TLS_RC_NOMEM)
@@ -287,7 +458,7 @@ enum tls_rc tls_domains_add(struct tls_domains *domains,
 		return rc;
 	if(grow(domains))
 		return tls_err_set(err, TLS_RC_NOMEM, "no memory for a profile");
-	rc = copy_profile(spec, &p, err);
+	rc = copy_profile(domains, spec, &p, err);
 	if(rc)
 		return rc;
 	domains->profiles[domains->n++] = p;
@@ -351,17 +522,19 @@ static bool may_share_name(
 		   && b->p.server_id && strcasecmp(a->p.server_id, b->p.server_id);
 }
 
-/* Enters P under KIND. False when another one has that key and must keep
- * it, which has been reported. */
+/* Enters P under KIND and TEXT. False when another one has that key and must
+ * keep it, which has been reported. */
 static bool enter(struct tls_domains *d, struct tls_profile *p,
-		enum key_kind kind, struct complaints *to)
+		enum key_kind kind, const char *text, struct complaints *to)
 {
-	struct key key = {kind, p->role, &p->addr, text_of(p, kind)};
+	struct key key = {kind, p->role, &p->addr, text};
 	uint32_t hash = hash_key(&key);
 	size_t n_compared = 0;
 	struct entry *slot = find_slot(d, &key, hash, &n_compared);
 	char place[256];
 
+	if(slot->profile == p)
+		return true; /* a name that is twice in its list */
 	if(slot->profile && kind == KEY_ID)
 		complain(to, TLS_LOG_WARN, p,
 				"has the server_id \"%s\" of %s too (only the later one can "
@@ -369,23 +542,48 @@ static bool enter(struct tls_domains *d, struct tls_profile *p,
 				p->p.server_id, place_of(slot->profile, place, sizeof(place)));
 	else if(slot->profile && kind != KEY_LAST
 			&& !may_share_name(p, slot->profile)) {
-		if(p->p.server_name)
-			complain(to, TLS_LOG_ERR, p,
-					"repeats the address and server_name \"%s\" of %s (remove "
-					"one of the two)",
-					p->p.server_name,
-					place_of(slot->profile, place, sizeof(place)));
-		else
+		if(kind == KEY_NAMELESS)
 			complain(to, TLS_LOG_ERR, p,
 					"repeats the address of %s (give them different "
 					"server_name values or remove one)",
 					place_of(slot->profile, place, sizeof(place)));
+		else
+			complain(to, TLS_LOG_ERR, p,
+					"repeats the address and server_name \"%s\" of %s (remove "
+					"one of the two)",
+					kind == KEY_NONE ? "none" : text,
+					place_of(slot->profile, place, sizeof(place)));
 		return false;
 	}
 	slot->profile = p;
+	slot->text = text;
 	slot->hash = hash;
 	slot->kind = kind;
 	return true;
+}
+
+/* Enters P under every name of its list. */
+static void enter_names(
+		struct tls_domains *d, struct tls_profile *p, struct complaints *to)
+{
+	const struct tls_profile_name *name;
+	bool ok = true, named = false;
+	size_t i;
+
+	for(i = 0; ok && i < p->n_names; i++) {
+		name = &p->names[i];
+		if(name->mode == TLS_PROFILE_NAME_NONE) {
+			ok = enter(d, p, KEY_NONE, "", to);
+			continue;
+		}
+		named = true;
+		if(name->mode != TLS_NAME_MODE_SUB)
+			ok = enter(d, p, KEY_EXACT, name->text, to);
+		if(ok && name->mode != TLS_NAME_MODE_EXACT)
+			ok = enter(d, p, KEY_SUFFIX, name->text, to);
+	}
+	if(p->kind == TLS_PROFILE_ADDR && named)
+		enter(d, p, KEY_LAST, "", to);
 }
 
 /* Enters P as a default. */
@@ -407,44 +605,33 @@ static void enter_default(
 static void enter_all(
 		struct tls_domains *d, struct tls_profile *p, struct complaints *to)
 {
-	int mode = p->p.server_name_mode;
-	bool ok = true;
-
 	if(p->p.server_id)
-		enter(d, p, KEY_ID, to);
-	if(p->kind == TLS_PROFILE_DEFAULT) {
+		enter(d, p, KEY_ID, p->p.server_id, to);
+	if(p->kind == TLS_PROFILE_DEFAULT)
 		enter_default(d, p, to);
-		return;
-	}
-	if(!p->p.server_name && p->kind == TLS_PROFILE_ADDR) {
-		enter(d, p, KEY_NAMELESS, to);
-		return;
-	}
-	if(!p->p.server_name) {
-		if(p->role == TLS_ROLE_SERVER)
-			complain(to, TLS_LOG_ERR, p,
-					"is for any address and has no server_name (give it one "
-					"or write it as default)");
-		else if(!p->p.server_id)
-			complain(to, TLS_LOG_WARN, p,
-					"can never be selected (give it a server_id or a "
-					"server_name)");
-		return;
-	}
-	if(mode != TLS_NAME_MODE_SUB)
-		ok = enter(d, p, KEY_EXACT, to);
-	if(ok && mode != TLS_NAME_MODE_EXACT)
-		enter(d, p, KEY_SUFFIX, to);
-	if(p->kind == TLS_PROFILE_ADDR)
-		enter(d, p, KEY_LAST, to);
+	else if(p->n_names)
+		enter_names(d, p, to);
+	else if(p->kind == TLS_PROFILE_ADDR)
+		enter(d, p, KEY_NAMELESS, "", to);
+	else if(p->role == TLS_ROLE_SERVER)
+		complain(to, TLS_LOG_ERR, p,
+				"is for any address and has no server_name (give it one or "
+				"write it as default)");
+	else if(!p->p.server_id)
+		complain(to, TLS_LOG_WARN, p,
+				"can never be selected (give it a server_id or a "
+				"server_name)");
 }
 
 /* Makes an empty table for all keys. */
 static enum tls_rc make_table(struct tls_domains *d)
 {
-	size_t size = 16;
+	size_t size = 16, keys = 0, i;
 
-	while(size < d->n * KEYS_PER_PROFILE * 2)
+	/* an id, two for each name, and one for the address */
+	for(i = 0; i < d->n; i++)
+		keys += 2 + 2 * d->profiles[i]->n_names;
+	while(size < keys * 2)
 		size *= 2;
 	d->table = tls_port_alloc(size * sizeof(*d->table));
 	if(!d->table)
@@ -505,6 +692,9 @@ static void free_domains(struct tls_domains *d)
 		d->profiles[i]->ctx = NULL;
 		free_profile(&d->profiles[i]);
 	}
+	for(i = 0; i < d->n_files; i++)
+		tls_port_free(d->files[i]);
+	tls_port_free(d->files);
 	tls_port_free(d->profiles);
 	tls_port_free(d->table);
 	tls_port_free(d);
@@ -561,7 +751,7 @@ static bool table_is_valid(const struct tls_domains *d)
 			continue;
 		used++;
 		struct key key = {entry->kind, entry->profile->role,
-				&entry->profile->addr, text_of(entry->profile, entry->kind)};
+				&entry->profile->addr, entry->text};
 		if(!key.text || entry->hash != hash_key(&key))
 			return false;
 	}
@@ -635,6 +825,11 @@ static const struct tls_profile *find_by_addr(const struct tls_domains *d,
 
 	if(name && *name)
 		p = find_by_name(d, role, addr, name, n_compared);
+	if(!name) {
+		key.kind = KEY_NONE;
+		p = find(d, &key, n_compared);
+		key.kind = KEY_NAMELESS;
+	}
 	if(!p)
 		p = find(d, &key, n_compared);
 	if(!p && !name) {
@@ -644,39 +839,89 @@ static const struct tls_profile *find_by_addr(const struct tls_domains *d,
 	return p;
 }
 
+/* The profile at ADDR (NULL = none), with its port or for every port. */
+static const struct tls_profile *find_at(const struct tls_domains *d,
+		enum tls_role role, const struct tls_addr *addr, const char *name,
+		size_t *n_compared)
+{
+	struct tls_addr every;
+	const struct tls_profile *p;
+
+	if(!addr || !addr->family)
+		return NULL;
+	p = find_by_addr(d, role, addr, name, n_compared);
+	if(p || !addr->port)
+		return p;
+	every = *addr;
+	every.port = 0;
+	return find_by_addr(d, role, &every, name, n_compared);
+}
+
 const struct tls_profile *tls_domain_lookup_counted(
 		const struct tls_domains *domains, const struct tls_domain_query *query,
 		size_t *n_compared)
 {
 	struct key by_id = {KEY_ID, query->role, NULL, query->server_id};
+	struct key unnamed = {KEY_NONE, query->role, &any_addr, ""};
 	const struct tls_profile *p = NULL;
+	const char *asked = NULL;
 	char name[TLS_NAME_MAX + 1];
-	struct tls_addr addr;
 	size_t count = 0;
 
-	/* a bad name leaves "" there, which nobody has */
-	if(query->name
-			&& tls_name_normalise(query->name, strlen(query->name), name))
-		name[0] = '\0';
+	if(query->name) {
+		/* a bad name leaves "" there, which nobody has */
+		if(tls_name_normalise(query->name, strlen(query->name), name))
+			name[0] = '\0';
+		asked = name;
+	}
 	if(query->server_id && *query->server_id)
 		p = find(domains, &by_id, &count);
-	if(!p && query->local && query->local->family) {
-		addr = *query->local;
-		p = find_by_addr(
-				domains, query->role, &addr, query->name ? name : NULL, &count);
-		if(!p && addr.port) {
-			addr.port = 0;
-			p = find_by_addr(domains, query->role, &addr,
-					query->name ? name : NULL, &count);
-		}
-	}
-	if(!p && query->name && *name)
-		p = find_by_name(domains, query->role, &any_addr, name, &count);
+	if(!p && query->role == TLS_ROLE_CLIENT)
+		p = find_at(domains, query->role, query->remote, asked, &count);
+	if(!p)
+		p = find_at(domains, query->role, query->local, asked, &count);
+	if(!p && !asked)
+		p = find(domains, &unnamed, &count);
+	if(!p && asked && *asked)
+		p = find_by_name(domains, query->role, &any_addr, asked, &count);
 	if(!p)
 		p = domains->defaults[query->role];
 	if(n_compared)
 		*n_compared += count;
 	return p;
+}
+
+bool tls_profile_serves(const struct tls_profile *p, const char *name)
+{
+	char normal[TLS_NAME_MAX + 1];
+	size_t i;
+
+	if(tls_name_normalise(name, strlen(name), normal))
+		return false;
+	for(i = 0; i < p->n_names; i++) {
+		if(tls_name_match(normal, p->names[i].text, p->names[i].mode))
+			return true;
+	}
+	return false;
+}
+
+const char *tls_profile_sni(const struct tls_profile *p, bool *auto_out)
+{
+	size_t i;
+
+	*auto_out = false;
+	if(p->p.sni && !strcasecmp(p->p.sni, "none"))
+		return NULL;
+	*auto_out = p->p.sni && !strcasecmp(p->p.sni, "auto");
+	if(p->p.sni && !*auto_out)
+		return p->p.sni;
+	for(i = 0; i < p->n_names; i++) {
+		if(p->names[i].mode != TLS_NAME_MODE_SUB
+				&& p->names[i].mode != TLS_PROFILE_NAME_NONE
+				&& !tls_name_is_ip(p->names[i].text, strlen(p->names[i].text)))
+			return p->names[i].text;
+	}
+	return NULL;
 }
 
 const struct tls_profile *tls_domain_lookup(

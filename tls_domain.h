@@ -17,6 +17,7 @@
 
 #include "tls_addr.h"
 #include "tls_err.h"
+#include "tls_name.h"
 #include "tls_params.h"
 #include "tls_port.h"
 
@@ -31,16 +32,40 @@ enum tls_profile_kind
 	TLS_PROFILE_ADDR		 /* one ip:port; port 0 = every port */
 };
 
-/* One profile. Sealed ones never change, but for ctx. */
+/* Mode of a name in the list server_name, besides enum tls_name_mode: the
+ * word "none", which stands for peers that send no name. */
+#define TLS_PROFILE_NAME_NONE 3
+
+/* One name of the list server_name, normalised, without its "*.". */
+struct tls_profile_name
+{
+	const char *text; /* "" for "none" */
+	int mode;		  /* enum tls_name_mode, or TLS_PROFILE_NAME_NONE */
+};
+
+/* Where an option was written. */
+struct tls_place
+{
+	const char *file; /* borrowed; NULL: modparam or default */
+	unsigned int line;
+	unsigned int col;
+};
+
+/* One profile. Sealed ones never change, but for ctx and places. */
 struct tls_profile
 {
 	enum tls_role role;
 	enum tls_profile_kind kind;
-	struct tls_addr addr;		 /* of kind ADDR, else all 0 */
-	struct tls_profile_params p; /* owned; server_name is normalised */
-	char *label;				 /* owned; "TLSs<default>", "TLSc<ip:port>" */
-	char *file;					 /* owned; where it was written, or NULL */
-	unsigned int line;			 /* of its header; 0 = made from modparams */
+	struct tls_addr addr;			/* of kind ADDR, else all 0 */
+	struct tls_profile_params p;	/* owned; server_name is normalised */
+	struct tls_profile_name *names; /* owned: server_name as a list */
+	size_t n_names;
+	/* owned: by option, for errors of a load; NULL when they were dropped */
+	struct tls_place *places;
+	char *label; /* owned; "TLSs<default>", "TLSc<ip:port>" */
+	/* borrowed from the generation; where it was written, or NULL */
+	const char *file;
+	unsigned int line; /* of its header; 0 = made from modparams */
 	unsigned int col;
 	void *ctx; /* L2's struct tls_ctx; given back by the free callback */
 };
@@ -51,9 +76,10 @@ struct tls_domains; /* one generation; in shared memory, private */
 struct tls_domain_query
 {
 	enum tls_role role;
-	const struct tls_addr *local; /* own address of the connection, or NULL */
-	const char *name;			  /* server name, any spelling, or NULL */
-	const char *server_id;		  /* or NULL */
+	const struct tls_addr *local;  /* own address of the connection, or NULL */
+	const struct tls_addr *remote; /* the peer's, clients only, or NULL */
+	const char *name;			   /* server name, any spelling, or NULL */
+	const char *server_id;		   /* or NULL */
 };
 
 /* ---- one generation ---- */
@@ -67,12 +93,31 @@ struct tls_domains *tls_domains_new(void);
 void tls_domains_set_free_ctx(
 		struct tls_domains *domains, void (*free_ctx)(void *ctx));
 
-/* Adds a deep copy of SPEC: of role, kind, addr, p, file, line and col.
- * Returns OK, CONFIG (sentence in ERR: the name is no name, a setting is out of
+/* Reads the next name of the list server_name at *AT (names and the word
+ * "none", separated by commas or blanks; "*." in front means every
+ * sub-domain) into OUT, normalised, and how it is compared into *MODE: MODE as
+ * it came in, or what the list says. *AT moves on. Returns OK, CLOSED at the
+ * end of the list, or CONFIG with a sentence that quotes the list. */
+enum tls_rc tls_domain_next_name(const char **at, char out[TLS_NAME_MAX + 1],
+		int *mode, struct tls_err *err) TLS_MUST_CHECK;
+
+/* Adds a deep copy of SPEC: of role, kind, addr, p, places, file, line and
+ * col. Returns OK, CONFIG (sentence in ERR: the name is no name, a setting is out of
  * range), NOMEM, or BUG when the generation is sealed. It is unchanged
  * unless OK. */
 enum tls_rc tls_domains_add(struct tls_domains *domains,
 		const struct tls_profile *spec, struct tls_err *err) TLS_MUST_CHECK;
+
+/* Forgets the places of all options: they are for errors of the load only. */
+void tls_domains_drop_places(struct tls_domains *domains);
+
+/* Number of files that profiles were written in, and the one at INDEX in the
+ * order of reading (NULL behind the last), borrowed. tls_domains_add_file
+ * notes NAME, which is there only once, and gives the copy that stays, or NULL
+ * when memory is short. */
+size_t tls_domains_files(const struct tls_domains *domains);
+const char *tls_domains_file(const struct tls_domains *domains, size_t index);
+const char *tls_domains_add_file(struct tls_domains *domains, const char *name);
 
 /* Checks the whole and makes it ready for lookup: both defaults are there
  * once, no two profiles claim the same address and name, a server profile
@@ -123,9 +168,11 @@ bool tls_domains_is_valid(const struct tls_domains *domains);
  *   3 the same three at the same ip with port 0,
  *   4 for any address: exactly this name; the longest suffix,
  *   5 the default of the role.
- * Without a name, steps 2 and 3 take the profile without a name; where all
- * have one, the LAST of them in the file, as the stock module does, which
- * tests later sections first; step 4 is left out. A name that is no host
+ * Clients look for the remote address first, then in the same way for the
+ * local one. Without a name, steps 2 to 4 take the profile whose names have
+ * "none"; then, of steps 2 and 3, the one without a name; where all have one,
+ * the LAST of them in the file, as the stock module does, which tests later
+ * sections first. A name that is no host
  * name is one that nobody has. The stock module stops at the first that fits
  * and sends an unknown name at an ip:port to the default.
  * The cost depends on the length of the name only. Any process, no lock; the
@@ -138,6 +185,14 @@ const struct tls_profile *tls_domain_lookup(const struct tls_domains *domains,
 const struct tls_profile *tls_domain_lookup_counted(
 		const struct tls_domains *domains, const struct tls_domain_query *query,
 		size_t *n_compared);
+
+/* True when NAME (any spelling) is one of the names that P serves. */
+bool tls_profile_serves(const struct tls_profile *p, const char *name);
+
+/* The server name that a client of P sends when the script gives none: sni,
+ * or the first name of server_name that is no pattern; NULL for none. *AUTO_OUT
+ * tells whether the target of the first message would be better. */
+const char *tls_profile_sni(const struct tls_profile *p, bool *auto_out);
 
 /* ---- the published generation ---- */
 

@@ -41,4 +41,11 @@ bool tls_name_is_ip(const char *text, size_t len);
  * mode matches nothing. */
 bool tls_name_match(const char *name, const char *pattern, int mode);
 
+/* The host name that the SIP request whose first N bytes are at TEXT goes to
+ * (RFC 3261 s8.1.2): that of the first Route header when it routes loosely,
+ * else that of the Request-URI. OUT is normalised. Returns OK, or PEER, with
+ * OUT empty, for a reply, an address in the place of a name, or other bytes. */
+enum tls_rc tls_name_sip_target(
+		const char *text, size_t n, char out[TLS_NAME_MAX + 1]) TLS_MUST_CHECK;
+
 #endif

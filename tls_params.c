@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "tls_name.h"
 #include "tls_port.h"
 
 enum option_type
@@ -231,6 +232,44 @@ const char *tls_params_verify_client_text(enum tls_verify_client verify)
 	return (size_t)verify < N_VERIFY_WORDS ? verify_words[verify] : "unknown";
 }
 
+static bool is_separator(char c)
+{
+	return c == ',' || c == ' ' || c == '\t';
+}
+
+enum tls_rc tls_params_parse_alpn(const char *text,
+		unsigned char out[TLS_PARAMS_ALPN_MAX], size_t *n_out,
+		struct tls_err *err)
+{
+	const char *at = text;
+	size_t used = 0, n;
+
+	*n_out = 0;
+	for(;;) {
+		while(is_separator(*at))
+			at++;
+		if(!*at)
+			break;
+		for(n = 0; at[n] > ' ' && at[n] < 0x7f && at[n] != ','; n++)
+			;
+		if(!n || (at[n] && !is_separator(at[n])))
+			return tls_err_set(err, TLS_RC_CONFIG,
+					"\"%s\" has a byte that no protocol name has", text);
+		if(n >= TLS_PARAMS_ALPN_MAX - used)
+			return tls_err_set(err, TLS_RC_CONFIG,
+					"\"%s\" is longer than %d bytes", text,
+					TLS_PARAMS_ALPN_MAX - 1);
+		out[used++] = (unsigned char)n;
+		memcpy(out + used, at, n);
+		used += n;
+		at += n;
+	}
+	if(!used)
+		return tls_err_set(err, TLS_RC_CONFIG, "\"%s\" names nothing", text);
+	*n_out = used;
+	return TLS_RC_OK;
+}
+
 /* ---- owned strings ---- */
 
 static void free_text(char *text, bool secret)
@@ -265,7 +304,7 @@ enum tls_rc tls_params_path(const char *value, const char *base_dir, char **out)
 	*out = NULL;
 	if(!value || !*value)
 		return TLS_RC_OK;
-	if(*value == '/' || *value == '.')
+	if(*value == '/' || *value == '.' || *value == '@')
 		return tls_params_set_text(out, value, false);
 	if(!base_dir || !*base_dir)
 		base_dir = ".";
@@ -471,6 +510,30 @@ bool tls_params_profile_is_unset(
 		   && !const_text_of(params, &profile_options[index]);
 }
 
+/* Checks the VALUE of a text that is more than a text. */
+static enum tls_rc check_text(
+		size_t index, const char *value, struct tls_err *err)
+{
+	unsigned char wire[TLS_PARAMS_ALPN_MAX];
+	char name[TLS_NAME_MAX + 1];
+	size_t n;
+
+	if(!*value)
+		return TLS_RC_OK;
+	if(index == TLS_PROFILE_OPTION_alpn)
+		return tls_params_parse_alpn(value, wire, &n, err);
+	if(index == TLS_PROFILE_OPTION_crl_check && strcasecmp(value, "leaf")
+			&& strcasecmp(value, "chain"))
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"unknown word \"%s\" (use leaf or chain)", value);
+	if(index == TLS_PROFILE_OPTION_sni
+			&& (tls_name_normalise(value, strlen(value), name)
+					|| tls_name_is_ip(name, strlen(name))))
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"\"%s\" is not a host name (use one, auto or none)", value);
+	return TLS_RC_OK;
+}
+
 static enum tls_rc set_path(
 		char **slot, const char *value, const char *base_dir)
 {
@@ -511,8 +574,10 @@ enum tls_rc tls_params_set_profile_option(struct tls_profile_params *params,
 			rc = tls_params_parse_method(value, method_of(params, option), err);
 			break;
 		case TYPE_STR:
-			rc = tls_params_set_text(
-					text_of(params, option), value, option->secret);
+			rc = check_text(index, value, err);
+			if(!rc)
+				rc = tls_params_set_text(
+						text_of(params, option), value, option->secret);
 			break;
 		case TYPE_PATH:
 			rc = set_path(text_of(params, option), value, base_dir);

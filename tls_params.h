@@ -111,7 +111,27 @@ enum tls_role
 	X(verify_eku, STR, NULL, 0, 0, "verify_eku", "verify_eku", NULL, 0,        \
 			"off or sip: purpose of the peer's certificate")                   \
 	X(peer_pin, STR, NULL, 0, 0, "peer_pin", "peer_pin", NULL, 0,              \
-			"SHA-256 of the public keys that the peer may have")
+			"SHA-256 of the public keys that the peer may have")               \
+	X(ciphersuites, STR, NULL, 0, 0, "ciphersuites", "ciphersuites", NULL, 0,  \
+			"cipher suites for TLS 1.3, separated by colons")                  \
+	X(groups, STR, NULL, 0, 0, "groups", "groups", "curves", 0,                \
+			"groups of the key exchange, separated by colons")                 \
+	X(sigalgs, STR, NULL, 0, 0, "sigalgs", "sigalgs", NULL, 0,                 \
+			"signature algorithms, separated by colons")                       \
+	X(security_level, INT, -1, -1, 5, "security_level", "security_level",      \
+			NULL, 0, "OpenSSL's security level, -1 = the library's own")       \
+	X(dh_params, PATH, NULL, 0, 0, "dh_params", "dh_params", NULL, 0,          \
+			"PEM file with parameters of Diffie-Hellman")                      \
+	X(crl_check, STR, NULL, 0, 0, "crl_check", "crl_check", NULL, 0,           \
+			"leaf or chain: whose revocation is checked")                      \
+	X(alpn, STR, NULL, 0, 0, "alpn", "alpn", NULL, 0,                          \
+			"application protocols, best first, separated by commas")          \
+	X(session_tickets, BOOL, 1, 0, 1, "session_tickets", "session_tickets",    \
+			NULL, 0, "resumption with tickets")                                \
+	X(strict_sni, BOOL, 0, 0, 1, "strict_sni", "strict_sni", NULL, 0,          \
+			"refuse clients that ask for a name that no profile has")          \
+	X(sni, STR, NULL, 0, 0, "sni", "sni", NULL, 0,                             \
+			"name that clients send: a host name, auto or none")
 
 /* Settings of the whole module. The rows are
  *   X(member, TYPE, default, minimum, maximum, modparam, cfg variable,
@@ -172,6 +192,31 @@ enum tls_role
 			"that are opened")                                                 \
 	X(record_layer, STR, "own", 0, 0, "record_layer", NULL, 0, NULL,           \
 			"own or openssl: who protects records after the handshake")        \
+	X(reload_on_change, INT, 0, 0, 86400, "reload_on_change",                  \
+			"reload_on_change", 1, NULL,                                       \
+			"seconds between looks at the files, 0 = do not look")             \
+	X(key_password_mode, INT, 0, 0, 1, "key_password_mode", NULL, 0, NULL,     \
+			"1 asks on the terminal for passwords that are not configured")    \
+	X(provider_quirks, INT, 0, 0, INT_MAX, "provider_quirks", NULL, 0, NULL,   \
+			"no effect, kept for old configurations")                          \
+	X(provider_quirks_config, PATH, NULL, 0, 0, "provider_quirks_config",      \
+			NULL, 0, NULL, "OpenSSL configuration file that loads providers")  \
+	X(engine, STR, NULL, 0, 0, "engine", NULL, 0, NULL,                        \
+			"no effect since OpenSSL 3, kept for old configurations")          \
+	X(engine_config, PATH, NULL, 0, 0, "engine_config", NULL, 0, NULL,         \
+			"no effect since OpenSSL 3, kept for old configurations")          \
+	X(engine_algorithms, STR, NULL, 0, 0, "engine_algorithms", NULL, 0, NULL,  \
+			"no effect since OpenSSL 3, kept for old configurations")          \
+	X(init_mode, INT, 0, 0, INT_MAX, "init_mode", NULL, 0, NULL,               \
+			"no effect, kept for old configurations")                          \
+	X(event_callback, STR, NULL, 0, 0, "event_callback", NULL, 0, NULL,        \
+			"script function that is called in place of the event route")      \
+	X(keylog_mode, INT, 0, 0, INT_MAX, "keylog_mode", NULL, 0, NULL,           \
+			"bits of the key log")                                             \
+	X(keylog_file, PATH, NULL, 0, 0, "keylog_file", NULL, 0, NULL,             \
+			"file of the key log")                                             \
+	X(keylog_peer, STR, NULL, 0, 0, "keylog_peer", NULL, 0, NULL,              \
+			"address to which the key log is sent")                            \
 	X(rand_engine, STR, NULL, 0, 0, "rand_engine", NULL, 0, NULL,              \
 			"accepted for old configurations; the library's generator is "     \
 			"used")
@@ -244,6 +289,20 @@ enum tls_rc tls_params_parse_verify_client(const char *word,
 		enum tls_verify_client *out, struct tls_err *err) TLS_MUST_CHECK;
 const char *tls_params_verify_client_text(enum tls_verify_client verify);
 
+/* Value of ca_list that stands for the CAs that the system trusts. */
+#define TLS_PARAMS_SYSTEM_CA "@system"
+
+/* Longest list of application protocols on the wire (RFC 7301 s3.1). */
+#define TLS_PARAMS_ALPN_MAX 255
+
+/* Reads a list of application protocols ("sip/2, http/1.1": names of 1 to
+ * 255 printable bytes, separated by commas or blanks) into OUT as it stands on
+ * the wire, each name behind its length, and its number of bytes into *N_OUT.
+ * On error *N_OUT is 0. */
+enum tls_rc tls_params_parse_alpn(const char *text,
+		unsigned char out[TLS_PARAMS_ALPN_MAX], size_t *n_out,
+		struct tls_err *err) TLS_MUST_CHECK;
+
 /* ---- owned strings in shared memory ---- */
 
 /* Replaces the owned string *SLOT by a copy of TEXT; NULL or "" make it
@@ -253,7 +312,7 @@ enum tls_rc tls_params_set_text(
 		char **slot, const char *text, bool secret) TLS_MUST_CHECK;
 
 /* The path rule: VALUE is used as it is when it begins with '/' (also
- * "/engine:..." and "/uri:...") or '.', else it is under BASE_DIR (NULL or
+ * "/engine:..." and "/uri:..."), '.' or '@', else it is under BASE_DIR (NULL or
  * "" = the current directory, which is then written as "./"). Applying it
  * twice changes nothing. *OUT is an owned string, for tls_port_free, NULL
  * when VALUE is NULL or "". Returns OK or NOMEM. */

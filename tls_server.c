@@ -87,21 +87,49 @@ static struct tls_ctx *by_name_cb(void *arg, const char *name)
 			.role = TLS_ROLE_SERVER, .local = &session->local, .name = name};
 
 	session->profile = tls_domain_lookup(session->domains, &query);
+	if(session->profile->p.strict_sni
+			&& !tls_profile_serves(session->profile, name))
+		return TLS_CTX_REFUSE;
 	return session->profile->ctx;
+}
+
+/* What is sent first on a connection that we open; NULL on others. */
+struct first_message
+{
+	const char *text;
+	size_t n;
+};
+
+/* The server name to ask for: what the script says, or the profile; OUT has
+ * room for one. NULL: none. */
+static const char *choose_sni(const struct tls_profile *profile,
+		const struct tls_domain_query *query, const struct first_message *first,
+		char out[TLS_NAME_MAX + 1])
+{
+	const char *sni;
+	bool from_target;
+
+	if(query->role == TLS_ROLE_SERVER || query->name != NULL)
+		return query->name;
+	sni = tls_profile_sni(profile, &from_target);
+	if(from_target && first != NULL
+			&& tls_name_sip_target(first->text, first->n, out) == TLS_RC_OK)
+		return out;
+	return sni;
 }
 
 /* PEER is whom the other side has to be, NULL for the server name. */
 static enum tls_rc session_new(struct tls_session **out,
 		const struct tls_domain_query *query, const char *peer,
-		struct tls_err *err)
+		const struct first_message *first, struct tls_err *err)
 {
 	struct tls_session *session = tls_port_alloc(sizeof(*session));
 	int fragment = tls_cfg_settings()->ssl_max_send_fragment;
 	struct tls_conn_args args = {.role = query->role,
-			.server_name = query->name,
 			.peer_name = peer,
 			.own_records = tls_cfg_own_records(),
 			.max_fragment = fragment > 0 ? (size_t)fragment : 0};
+	char sni[TLS_NAME_MAX + 1];
 	enum tls_rc rc;
 
 	*out = NULL;
@@ -118,6 +146,7 @@ static enum tls_rc session_new(struct tls_session **out,
 	session->profile = tls_domain_lookup(session->domains, query);
 	session->local = *query->local;
 	args.ctx = session->profile->ctx;
+	args.server_name = choose_sni(session->profile, query, first, sni);
 	args.by_name = query->role == TLS_ROLE_SERVER ? by_name_cb : NULL;
 	args.by_name_arg = session;
 	rc = tls_conn_new(&session->conn, &args, err);
@@ -295,12 +324,15 @@ static void query_wishes(struct tls_domain_query *query, struct wishes *wishes)
 
 /* Makes the session of C when it has none: at the first byte of either
  * direction, not at accept, so that a flood of TCP opens stays cheap and
- * role and local address are final. Under write_lock. */
-static enum tls_rc session_ensure(
-		struct tcp_connection *c, struct tls_session **out, struct tls_err *err)
+ * role and local address are final. FIRST is what shall be sent, or NULL.
+ * Under write_lock. */
+static enum tls_rc session_ensure(struct tcp_connection *c,
+		const struct first_message *first, struct tls_session **out,
+		struct tls_err *err)
 {
 	struct tls_domain_query query = {0};
 	struct tls_addr local;
+	struct tls_addr remote;
 	struct wishes wishes = {0};
 	enum tls_rc rc;
 
@@ -313,10 +345,14 @@ static enum tls_rc session_ensure(
 	query.role = (c->flags & F_CONN_PASSIVE) != 0 ? TLS_ROLE_SERVER
 												  : TLS_ROLE_CLIENT;
 	query.local = &local;
-	if(query.role == TLS_ROLE_CLIENT)
+	if(query.role == TLS_ROLE_CLIENT) {
+		tls_addr_set(
+				&remote, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
+		query.remote = &remote;
 		query_wishes(&query, &wishes);
-	rc = session_new(
-			out, &query, wishes.peer[0] != '\0' ? wishes.peer : NULL, err);
+	}
+	rc = session_new(out, &query, wishes.peer[0] != '\0' ? wishes.peer : NULL,
+			first, err);
 	if(query.server_id == wished.id)
 		wished.id[0] = '\0'; /* for one connection only */
 	c->extra_data = *out;
@@ -507,7 +543,7 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 	if(n == 0 && session == NULL)
 		return TLS_RC_OK; /* a probe that opens and closes costs nothing */
 	lock_get(&c->write_lock);
-	rc = session_ensure(c, &session, err);
+	rc = session_ensure(c, NULL, &session, err);
 	if(rc == TLS_RC_OK)
 		rc = feed(c, session, (size_t)n, dst, room, n_clear, err);
 	if(rc == TLS_RC_OK)
@@ -585,6 +621,7 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 {
 	struct tls_ct_wrq_limits limits = tls_cfg_queue_limits();
 	struct tls_conn_io io = {.out = out_buffer, .out_size = sizeof(out_buffer)};
+	const struct first_message first = {*pbuf, *plen};
 	struct tls_session *session;
 	struct tls_err err;
 	size_t taken = 0;
@@ -593,7 +630,7 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 	*rest_buf = NULL;
 	*rest_len = 0;
 	tls_err_clear(&err);
-	rc = session_ensure(c, &session, &err);
+	rc = session_ensure(c, &first, &session, &err);
 	if(rc == TLS_RC_OK)
 		rc = tls_conn_write(
 				session->conn, *pbuf, *plen, &taken, &io, &limits, &err);
@@ -662,7 +699,6 @@ static int init_cb(struct tcp_connection *c, int sock)
 	c->lifetime = tls_cfg_connection_ticks();
 	c->timeout = get_ticks_raw() + c->lifetime;
 	c->extra_data = NULL;
-	TLS_HOST_WATCH_QUEUE(c);
 	return 0;
 }
 
@@ -679,9 +715,7 @@ static void close_cb(struct tcp_connection *c, int fd)
 			|| lock_try(&c->write_lock) != 0)
 		return;
 	session = session_of(c);
-	/* What the host has not sent would be missing in front of close_notify,
-	 * most often in the middle of a record. */
-	if(session != NULL && TLS_HOST_HAS_SENT_ALL(c)) {
+	if(session != NULL) {
 		tls_conn_shutdown(session->conn, &io);
 		if(io.n_out > 0
 				&& _tcpconn_write_nb(fd, c, (const char *)io.out, (int)io.n_out)
@@ -709,8 +743,8 @@ void tls_server_stop(void)
 
 /* 6.1: may C, found by its addresses, carry the message that is being sent?
  * Global TCP lock held, any sender. The address that the core passes is the
- * remote one; client profiles are chosen by the local one, which is C's own,
- * and by what the script asks for: asking leaves that for the connection that
+ * remote one; client profiles are chosen by it, by the local one, which is C's
+ * own, and by what the script asks for: asking leaves that for the connection that
  * is opened when the answer is no. An accepted connection belongs to a peer
  * that chose us: always. */
 static int match_cb(
@@ -721,10 +755,9 @@ static int match_cb(
 	struct tls_domains *domains;
 	struct wishes wishes;
 	struct tls_addr local;
+	struct tls_addr remote;
 	int match;
 
-	(void)ip;
-	(void)port;
 	if(session == NULL || session->profile->role == TLS_ROLE_SERVER)
 		return 1;
 	domains = tls_domains_acquire();
@@ -732,6 +765,8 @@ static int match_cb(
 		return 0;
 	tls_addr_set(&local, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
 	query.local = &local;
+	tls_addr_set(&remote, ip->u.addr, ip->len, port);
+	query.remote = &remote;
 	query_wishes(&query, &wishes);
 	match = tls_profile_same(
 			session->profile, tls_domain_lookup(domains, &query));

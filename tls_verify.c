@@ -7,6 +7,9 @@
 
 #include "tls_verify.h"
 
+#include <sys/stat.h>
+#include <stdlib.h>
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -558,7 +561,7 @@ static enum tls_rc digest_file(EVP_MD_CTX *md, const char *setting,
 	enum tls_rc rc;
 	bool good;
 
-	if(path == NULL)
+	if(path == NULL || path[0] == '@') /* the system's are not ours to watch */
 		return TLS_RC_OK;
 	rc = tls_ossl_read_file(setting, path, &buf, &n, err);
 	if(rc != TLS_RC_OK)
@@ -569,6 +572,38 @@ static enum tls_rc digest_file(EVP_MD_CTX *md, const char *setting,
 	return good ? TLS_RC_OK
 				: tls_ossl_fail(
 						err, TLS_RC_NOMEM, "could not digest \"%s\"", path);
+}
+
+static int is_visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+/* The revocation lists of PATH: a file, or every regular file of a directory
+ * in the order of their names. */
+static enum tls_rc digest_crl(
+		EVP_MD_CTX *md, const char *path, struct tls_err *err)
+{
+	struct dirent **entries = NULL;
+	enum tls_rc rc = TLS_RC_OK;
+	char file[4096];
+	struct stat st;
+	int n, i, length;
+
+	if(path == NULL || stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+		return digest_file(md, "crl", path, err);
+	n = scandir(path, &entries, is_visible, alphasort);
+	for(i = 0; i < n && rc == TLS_RC_OK; i++) {
+		length =
+				snprintf(file, sizeof(file), "%s/%s", path, entries[i]->d_name);
+		if(length > 0 && (size_t)length < sizeof(file) && stat(file, &st) == 0
+				&& S_ISREG(st.st_mode))
+			rc = digest_file(md, "crl", file, err);
+	}
+	for(i = 0; i < n; i++)
+		(free)(entries[i]); /* libc made them */
+	(free)(entries);
+	return rc;
 }
 
 enum tls_rc tls_verify_digest(EVP_MD_CTX *md,
@@ -583,6 +618,7 @@ enum tls_rc tls_verify_digest(EVP_MD_CTX *md,
 			|| !digest_text(md, params->ca_list)
 			|| !digest_text(md, params->ca_path)
 			|| !digest_text(md, params->crl)
+			|| !digest_text(md, params->crl_check)
 			|| !digest_text(md, params->verify_name)
 			|| !digest_text(md, params->peer_names)
 			|| !digest_text(md, params->verify_eku)
@@ -590,7 +626,7 @@ enum tls_rc tls_verify_digest(EVP_MD_CTX *md,
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "could not digest a policy");
 	rc = digest_file(md, "ca_list", params->ca_list, err);
 	if(rc == TLS_RC_OK)
-		rc = digest_file(md, "crl", params->crl, err);
+		rc = digest_crl(md, params->crl, err);
 	return rc;
 }
 

@@ -63,12 +63,10 @@ list()
 	wired tls_select_init && echo tls.s.table
 	limit sni client_hello_cb tls_ctx.c tls_conn.c
 	limit server_id query.server_id tls_server.c
-	# refused by name until it is loaded
-	code tls_ctx.c | grep -q '"certificate2: this version' \
-		&& echo tls.l.certificate2
+	limit certificate2 certificate2 tls_ctx.c
 	limit low_mem low_mem tls_server.c
 	limit listen 'find_si\|grep_sock_info\|listens' tls_init.c tls_cfg.c
-	limit uri OSSL_STORE tls_ctx.c tls_ossl.c
+	limit uri OSSL_STORE tls_files.c
 	wired tls_rpc_init || echo tls.l.no_rpc
 	wired tls_select_pvs || echo tls.l.no_script
 	# modparams of the stock module that are not known here

@@ -30,13 +30,13 @@
 	X(mem)       \
 	X(ossl)      \
 	X(ctx)       \
+	X(files)     \
 	X(conn)      \
 	X(info)      \
 	X(x509)      \
 	X(verify)    \
 	X(ident)     \
 	X(zoo)       \
-	X(resume)    \
 	X(rand)      \
 	X(record)    \
 	X(post)

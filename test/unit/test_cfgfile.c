@@ -46,6 +46,8 @@ static const char *dump(const char *text, size_t len)
 			CU_ASSERT_EQUAL(strlen(item.value), item.value_len);
 			n += (size_t)snprintf(
 					out + n, sizeof(out) - n, "%s=%s;", item.name, item.value);
+		} else if(item.kind == TLS_CFGFILE_INCLUDE) {
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "<%s>", item.value);
 		} else {
 			break;
 		}
@@ -106,7 +108,14 @@ static const struct row rows[] = {
 		{TEXT("\n\n  ?\na=b"), "!3:3;a=b;", "line and column"},
 		{TEXT("a=1\r\n?\r\nb=2\r\n"), "a=1;!2:1;b=2;", "CRLF positions"},
 		{TEXT("a=x\\\ny\n?"), "a=xy;!3:1;", "lines go on behind \\"},
+		{TEXT("include"), "!1:8;", "include nothing"},
+		{TEXT("include \"a"), "!1:9;", "quote not closed"},
+		{TEXT("include a b"), "!1:11;", "two files"},
+		{TEXT("includes a"), "!1:10;", "another word"},
 		/* good */
+		{TEXT("include a"), "<a>", "include"},
+		{TEXT("Include \"a b\" # c\nx=y"), "<a b>x=y;", "quoted, comment"},
+		{TEXT("include = a"), "include=a;", "an option of that name"},
 		{TEXT(""), "", "empty"},
 		{TEXT("\n \t\r\n"), "", "blanks"},
 		{TEXT("# only"), "", "comment without line end"},

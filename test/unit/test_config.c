@@ -346,7 +346,7 @@ static void takes_modparams_alone(void)
 	CU_ASSERT_EQUAL(parse_with(&mod, "", &d, &err), TLS_RC_CONFIG);
 	CU_ASSERT_EQUAL(heard.errors, 1); /* once, not once for each section */
 	mod.verify_depth = 1;
-	mod.server_name = (char *)"bad name";
+	mod.server_name = (char *)"bad/name";
 	CU_ASSERT_EQUAL(
 			tls_config_from_modparams(&mod, "/cfg", &d, &err), TLS_RC_CONFIG);
 	CU_ASSERT_EQUAL(port_stub_live_blocks(), 0);
@@ -517,6 +517,105 @@ static void loads_directories(void)
 	CU_ASSERT_EQUAL(port_stub_live_blocks(), 0);
 }
 
+/* Text of includes: what stands where, and what is said. */
+static void includes_files(void)
+{
+	static const struct
+	{
+		const char *text, *part; /* main file, file of the include */
+		enum tls_rc rc;
+		const char *says;
+		const char *why;
+	} rows[] = {
+			{"include \"@/nowhere.cfg\"\n", "", TLS_RC_CONFIG,
+					"m.cfg:1:9: include: config: could not open", "absent"},
+			{"include\n", "", TLS_RC_CONFIG, "m.cfg:1:8: ", "no name"},
+			{"include \"\"\n", "", TLS_RC_CONFIG, "m.cfg:1:9: ", "empty"},
+			{"include a b\n", "", TLS_RC_CONFIG, "m.cfg:1:11: ", "two"},
+			{"include = x\n", "", TLS_RC_CONFIG,
+					"m.cfg:1:1: ", "a setting of that name"},
+			{"include @/p.inc\n", "include @/p.inc\n", TLS_RC_CONFIG, "deep",
+					"itself"},
+			{"include @/p.inc\n", "\nnonsense = 1\n", TLS_RC_CONFIG,
+					"p.inc:2:1: ", "the place of an error inside"},
+			{"[server:default]\ninclude @/p.inc\nnonsense = 1\n",
+					"verify_depth = 3\n", TLS_RC_CONFIG,
+					"m.cfg:3:1: ", "the place of an error behind"},
+			{"include @/*.none\n", "", TLS_RC_OK, "no file matches",
+					"a pattern may match nothing"},
+			{"[server:default]\ninclude @/p.inc\n", "verify_depth = 3\n",
+					TLS_RC_OK, NULL, "in the middle of a section"},
+			{"INCLUDE \"@/p*.inc\"\nverify_depth = 3\n", "[server:default]\n",
+					TLS_RC_OK, NULL, "pattern; the section goes on"},
+	};
+	struct tls_domains *d;
+	char text[300], path[200];
+	struct tls_err err;
+	const char *at;
+	enum tls_rc rc;
+	size_t i, n;
+
+	port_stub_reset();
+	make_scratch();
+	snprintf(path, sizeof(path), "%s/m.cfg", scratch);
+	for(i = 0; i < N(rows); i++) {
+		const char *const texts[2] = {rows[i].text, rows[i].part};
+		const char *const names[2] = {"m.cfg", "p.inc"};
+		int k;
+
+		for(k = 0; k < 2; k++) { /* "@" stands for the scratch folder */
+			at = strchr(texts[k], '@');
+			n = at ? (size_t)(at - texts[k]) : strlen(texts[k]);
+			snprintf(text, sizeof(text), "%.*s%s%s", (int)n, texts[k],
+					at ? scratch : "", at ? at + 1 : "");
+			put(names[k], text);
+		}
+		memset(&heard, 0, sizeof(heard));
+		rc = tls_config_load(path, NULL, "/cfg", hear, NULL, &d, &err);
+		if(rc != rows[i].rc
+				|| (rows[i].says && !strstr(heard.text, rows[i].says)))
+			printf("%s: %s\n", rows[i].why, heard.text);
+		CU_ASSERT_EQUAL(rc, rows[i].rc);
+		if(rows[i].says)
+			CU_ASSERT_PTR_NOT_NULL(strstr(heard.text, rows[i].says));
+		if(!rc && !rows[i].says)
+			CU_ASSERT_EQUAL(params_at(d, 0)->verify_depth, 3);
+		tls_domains_unref(&d);
+		CU_ASSERT_EQUAL(port_stub_live_blocks(), 0);
+	}
+	/* a source in memory has no files beside it */
+	CU_ASSERT_EQUAL(parse_with(NULL, "include x\n", &d, NULL), TLS_RC_CONFIG);
+	drop("m.cfg");
+	drop("p.inc");
+	CU_ASSERT_EQUAL(rmdir(scratch), 0);
+}
+
+/* Where options were written, also those that are inherited. */
+static void knows_places(void)
+{
+	struct tls_domains *d;
+	const struct tls_place *at;
+
+	port_stub_reset();
+	CU_ASSERT_EQUAL_FATAL(parse_with(NULL,
+								  "[server:any]\nserver_name = a.example\n"
+								  "[server:default]\n  crl = x\n",
+								  &d, NULL),
+			TLS_RC_OK);
+	at = tls_domains_at(d, 0)->places;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	CU_ASSERT_EQUAL(at[TLS_PROFILE_OPTION_server_name].line, 2);
+	CU_ASSERT_EQUAL(at[TLS_PROFILE_OPTION_server_name].col, 15);
+	CU_ASSERT_EQUAL(at[TLS_PROFILE_OPTION_crl].line, 4);
+	CU_ASSERT_STRING_EQUAL(at[TLS_PROFILE_OPTION_crl].file, "t.cfg");
+	CU_ASSERT_PTR_NULL(at[TLS_PROFILE_OPTION_ca_list].file);
+	CU_ASSERT_EQUAL(tls_domains_files(d), 1);
+	tls_domains_drop_places(d);
+	CU_ASSERT_PTR_NULL(tls_domains_at(d, 0)->places);
+	tls_domains_unref(&d);
+	CU_ASSERT_EQUAL(port_stub_live_blocks(), 0);
+}
+
 static void refuses_unreadable(void)
 {
 	struct tls_domains *d;
@@ -615,6 +714,8 @@ void test_config_add(void)
 	CU_add_test(suite, "warns", warns);
 	CU_add_test(suite, "takes long values", takes_long_values);
 	CU_add_test(suite, "loads directories", loads_directories);
+	CU_add_test(suite, "includes files", includes_files);
+	CU_add_test(suite, "knows places", knows_places);
 	CU_add_test(suite, "refuses what it cannot read", refuses_unreadable);
 	CU_add_test(suite, "survives every failed allocation",
 			survives_every_failed_allocation);

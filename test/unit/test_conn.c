@@ -515,7 +515,7 @@ static void test_queue_dies(void)
 static unsigned int n_key_changes;
 
 /* In front of the library's: every key object that an SSL object is given
- * passes here. */
+ * after its first one passes here. */
 int SSL_use_PrivateKey(SSL *ssl, EVP_PKEY *key)
 {
 	static int (*next)(SSL *, EVP_PKEY *);
@@ -538,7 +538,7 @@ static void test_moves(void)
 		n_key_changes = 0;
 		pair_new(&pair, ctx);
 		CU_ASSERT_TRUE(engine_pair_handshake(&pair));
-		CU_ASSERT_EQUAL(n_key_changes, 1); /* stayed in one process */
+		CU_ASSERT_EQUAL(n_key_changes, 0); /* stayed in one process */
 		engine_pair_clear(&pair);
 
 		n_key_changes = 0;
@@ -548,7 +548,7 @@ static void test_moves(void)
 		pair.out_size = 500;
 		exchange(&pair, 3000, "moves", r);
 		/* at least the hello and the flight were handled elsewhere */
-		CU_ASSERT_TRUE(n_key_changes >= 3);
+		CU_ASSERT_TRUE(n_key_changes >= 2);
 		engine_pair_clear(&pair);
 		contexts_free(ctx);
 	}

@@ -215,7 +215,7 @@ static void needs_both_defaults(void)
 
 static void refuses_bad_specs(void)
 {
-	static const struct spec bad = {'s', "any", "*.example.org", 0, NULL};
+	static const struct spec bad = {'s', "any", "*.*.example.org", 0, NULL};
 	static const struct spec mode = {'s', "any", "example.org", 3, NULL};
 	struct tls_domains *d = tls_domains_new();
 	struct tls_profile p;
@@ -244,7 +244,14 @@ static const struct spec table[] = {
 		{'s', "any", "exact.org", 0, "s-any-exact"},
 		{'s', "any", "org", 1, "s-any-org"},
 		{'s', "any", "b.org", 2, "s-any-b"},
+		{'s', "10.0.0.4:5061", NULL, 0, "s-4"},
+		{'s', "10.0.0.4:5061", "none", 0, "s-4none"},
+		{'s', "10.0.0.5:5061", "One.list, *.two.list  three.list,none", 0,
+				"s-list"},
+		{'s', "any", "none.example", 0, "s-none-host"},
 		{'c', "10.0.0.1:5061", NULL, 0, "c-own"},
+		{'c', "192.0.2.9:5061", NULL, 0, "c-remote"},
+		{'c', "192.0.2.9:0", NULL, 0, "c-remote0"},
 		{'c', "any", "exact.org", 0, "c-exact"},
 		{'c', "any", NULL, 0, "c-id"},
 };
@@ -257,6 +264,7 @@ struct lookup_row
 	const char *id;
 	const char *want; /* server_id of the profile, or "default" */
 	const char *why;
+	const char *remote;
 };
 
 static const struct lookup_row lookups[] = {
@@ -309,6 +317,31 @@ static const struct lookup_row lookups[] = {
 		{'s', NULL, "b.org", NULL, "s-any-org", "mode 2 is not itself"},
 		{'s', NULL, "org", NULL, "s-any-org", "mode 1 is itself"},
 		{'s', "10.9.9.9:1", NULL, NULL, "default", "any needs a name"},
+		/* lists, and peers without a name */
+		{'s', "10.0.0.4:5061", NULL, NULL, "s-4none", "no name"},
+		{'s', "10.0.0.4:5061", "x.net", NULL, "s-4", "unknown is not none"},
+		{'s', "10.0.0.4:5061", "none", NULL, "s-4", "a host named none"},
+		{'s', "10.0.0.4:5061", "\xff", NULL, "s-4", "hostile is not none"},
+		{'s', "10.0.0.5:5061", "one.list", NULL, "s-list", "first"},
+		{'s', "10.0.0.5:5061", "THREE.list.", NULL, "s-list", "last"},
+		{'s', "10.0.0.5:5061", "a.b.two.list", NULL, "s-list", "pattern"},
+		{'s', "10.0.0.5:5061", "two.list", NULL, "default",
+				"a pattern is not itself"},
+		{'s', "10.0.0.5:5061", "a.one.list", NULL, "default",
+				"a name is no pattern"},
+		{'s', "10.0.0.5:5061", NULL, NULL, "s-list", "none"},
+		{'s', NULL, "none.example", NULL, "s-none-host", "a longer word"},
+		/* clients: the remote address before the local one */
+		{'c', "10.0.0.1:5061", NULL, NULL, "c-remote", "both",
+				"192.0.2.9:5061"},
+		{'c', "10.0.0.1:5061", NULL, NULL, "c-remote0", "any port",
+				"192.0.2.9:1"},
+		{'c', "10.0.0.1:5061", NULL, NULL, "c-own", "unknown remote",
+				"192.0.2.8:5061"},
+		{'c', "10.0.0.9:1", "exact.org", NULL, "c-exact", "by name",
+				"192.0.2.8:5061"},
+		{'s', "10.0.0.9:1", NULL, NULL, "default", "servers do not look at it",
+				"192.0.2.9:5061"},
 		/* id and roles */
 		{'s', "10.0.0.1:5061", "exact.org", "S-V6", "s-v6",
 				"id first, without case"},
@@ -328,7 +361,7 @@ static const char *look(
 {
 	struct tls_domain_query query = {0};
 	const struct tls_profile *p;
-	struct tls_addr addr;
+	struct tls_addr addr, remote;
 
 	query.role = row->role == 's' ? TLS_ROLE_SERVER : TLS_ROLE_CLIENT;
 	query.name = row->name;
@@ -336,6 +369,10 @@ static const char *look(
 	if(row->addr) {
 		CU_ASSERT_EQUAL_FATAL(tls_addr_parse(row->addr, &addr, NULL), 0);
 		query.local = &addr;
+	}
+	if(row->remote) {
+		CU_ASSERT_EQUAL_FATAL(tls_addr_parse(row->remote, &remote, NULL), 0);
+		query.remote = &remote;
 	}
 	p = tls_domain_lookup(d, &query);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
@@ -388,8 +425,7 @@ static void agrees_with_the_matcher(void)
 			CU_ASSERT_STRING_EQUAL(names[i], "net");
 			continue;
 		}
-		CU_ASSERT_TRUE(tls_name_match(
-				names[i], p->p.server_name, p->p.server_name_mode));
+		CU_ASSERT_TRUE(tls_profile_serves(p, names[i]));
 	}
 	tls_domains_unref(&d);
 }
@@ -411,6 +447,60 @@ static void compares_over_generations(void)
 	tls_domains_unref(&b);
 }
 
+struct sni_row
+{
+	const char *names;
+	const char *sni;
+	const char *want;
+	bool is_auto;
+};
+
+static void serves_and_sends_names(void)
+{
+	static const struct sni_row rows[] = {{NULL, NULL, NULL, false},
+			{"a.example", "none", NULL, false},
+			{"*.a.example none", NULL, NULL, false},
+			{"192.0.2.1, b.example", NULL, "b.example", false},
+			{"A.example.", NULL, "a.example", false},
+			{"a.example", "b.example", "b.example", false},
+			{"a.example", "Auto", "a.example", true},
+			{NULL, "auto", NULL, true}};
+	struct tls_domains *d = tls_domains_new();
+	static const struct spec list = {
+			's', "any", "a.example *.b.example none", 0, NULL};
+	const struct tls_profile *p;
+	const char *got;
+	bool is_auto;
+	size_t i;
+
+	CU_ASSERT_EQUAL(add(d, &list, 1), TLS_RC_OK);
+	p = tls_domains_at(d, 0);
+	CU_ASSERT_STRING_EQUAL(p->p.server_name, "a.example,*.b.example,none");
+	CU_ASSERT_STRING_EQUAL(p->label, "TLSs<any:a.example>");
+	CU_ASSERT_TRUE(tls_profile_serves(p, "A.example"));
+	CU_ASSERT_TRUE(tls_profile_serves(p, "x.y.b.example"));
+	CU_ASSERT_FALSE(tls_profile_serves(p, "b.example"));
+	CU_ASSERT_FALSE(tls_profile_serves(p, "none"));
+	CU_ASSERT_FALSE(tls_profile_serves(p, ""));
+	CU_ASSERT_FALSE(tls_profile_serves(p, "\xff"));
+	tls_domains_unref(&d);
+	for(i = 0; i < N(rows); i++) {
+		struct tls_profile profile = {.role = TLS_ROLE_CLIENT};
+
+		d = tls_domains_new();
+		tls_params_profile_init(&profile.p);
+		profile.p.server_name = (char *)rows[i].names;
+		profile.p.sni = (char *)rows[i].sni;
+		CU_ASSERT_EQUAL_FATAL(tls_domains_add(d, &profile, NULL), TLS_RC_OK);
+		got = tls_profile_sni(tls_domains_at(d, 0), &is_auto);
+		CU_ASSERT_EQUAL(is_auto, rows[i].is_auto);
+		CU_ASSERT_EQUAL(got == NULL, rows[i].want == NULL);
+		if(got && rows[i].want)
+			CU_ASSERT_STRING_EQUAL(got, rows[i].want);
+		tls_domains_unref(&d);
+	}
+}
+
 static void labels(void)
 {
 	static const char *const want[] = {"TLSs<default>", "TLSc<default>",
@@ -423,7 +513,7 @@ static void labels(void)
 	CU_ASSERT_STRING_EQUAL(
 			tls_domains_at(d, 11)->label, "TLSs<[2001:db8::1]:5061>");
 	CU_ASSERT_STRING_EQUAL(tls_domains_at(d, 12)->label, "TLSs<any:exact.org>");
-	CU_ASSERT_STRING_EQUAL(tls_domains_at(d, 17)->label, "TLSc<any:#c-id>");
+	CU_ASSERT_STRING_EQUAL(tls_domains_at(d, 23)->label, "TLSc<any:#c-id>");
 	tls_domains_unref(&d);
 }
 
@@ -643,6 +733,7 @@ void test_domain_add(void)
 {
 	CU_pSuite suite = CU_add_suite("domain", NULL, NULL);
 
+	CU_add_test(suite, "serves and sends names", serves_and_sends_names);
 	CU_add_test(suite, "refuses conflicts", refuses_conflicts);
 	CU_add_test(suite, "needs both defaults", needs_both_defaults);
 	CU_add_test(suite, "refuses bad specifications", refuses_bad_specs);

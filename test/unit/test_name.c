@@ -7,6 +7,7 @@
  * Needs no memory and no other room.
  * Run by test/unit/main.c. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <CUnit/Basic.h>
@@ -176,10 +177,69 @@ static void matches_by_mode(void)
 	}
 }
 
+/* ---- where a request goes ---- */
+
+static void finds_targets(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *want; /* NULL = none */
+		const char *why;
+	} rows[] = {{"", NULL, "nothing"}, {"\n", NULL, "an empty line"},
+			{"\xff\xfe\n", NULL, "other bytes"},
+			{"INVITE sip:a@b.example", NULL, "cut off"},
+			{"INVITE sip:a@b.example\n", NULL, "no version"},
+			{"SIP/2.0 200 OK\r\n", NULL, "a reply"},
+			{"GET sip:x.example HTTP/1.1\r\n", NULL, "another protocol"},
+			{"INVITE tel:+1234 SIP/2.0\r\n", NULL, "another scheme"},
+			{"INVITE sip: SIP/2.0\r\n", NULL, "no host"},
+			{"INVITE sip:a@ SIP/2.0\r\n", NULL, "no host behind @"},
+			{"INVITE sip:192.0.2.1 SIP/2.0\r\n", NULL, "IPv4"},
+			{"INVITE sip:a@[2001:db8::1]:5061 SIP/2.0\r\n", NULL, "IPv6"},
+			{"INVITE sip:a@b_.exa mple SIP/2.0\r\n", NULL, "blank"},
+			{"INVITE sip:b.example SIP/2.0\r\nRoute: <sip:r.ex", "b.example",
+					"a header that is cut off does not count"},
+			{"INVITE sip:b.example SIP/2.0\r\nRoute: sip:r.example;lr\r\n",
+					"b.example", "a Route without brackets"},
+			{"INVITE sip:b.example SIP/2.0\r\nRoute: <sip:r.example>\r\n",
+					"b.example", "strict routing"},
+			{"INVITE sip:b.example SIP/2.0\r\nRoute: <sip:192.0.2.1;lr>\r\n",
+					NULL, "a Route that is an address hides the URI"},
+			{"INVITE sip:b.example SIP/2.0\r\n\r\nRoute: "
+			 "<sip:r.example;lr>\r\n",
+					"b.example", "the body says nothing"},
+			{"OPTIONS sip:b.example SIP/2.0\r\n", "b.example", "host alone"},
+			{"OPTIONS SIPS:A%40@B.Example:5061;x=y SIP/2.0\n", "b.example",
+					"all parts"},
+			{"INVITE sip:b.example SIP/2.0\r\nVia: x\r\nROUTE: "
+			 "<sip:p@r.example:5061;transport=tls;lr=on>, <sip:s.example;lr>"
+			 "\r\nRoute: <sip:t.example;lr>\r\n",
+					"r.example", "the first of several"}};
+	char out[TLS_NAME_MAX + 1];
+	enum tls_rc rc;
+	size_t i;
+
+	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = strlen(rows[i].text);
+		char *copy = malloc(n ? n : 1); /* exact: the sanitizer looks on */
+
+		memcpy(copy, rows[i].text, n);
+		rc = tls_name_sip_target(copy, n, out);
+		if((rc == TLS_RC_OK) != (rows[i].want != NULL)
+				|| strcmp(out, rows[i].want ? rows[i].want : ""))
+			printf("%s: got \"%s\"\n", rows[i].why, out);
+		CU_ASSERT_EQUAL(rc, rows[i].want ? TLS_RC_OK : TLS_RC_PEER);
+		CU_ASSERT_STRING_EQUAL(out, rows[i].want ? rows[i].want : "");
+		free(copy);
+	}
+}
+
 void test_name_add(void)
 {
 	CU_pSuite suite = CU_add_suite("name", NULL, NULL);
 
+	CU_add_test(suite, "finds the target of a request", finds_targets);
 	CU_add_test(suite, "refuses hostile names", refuses);
 	CU_add_test(suite, "accepts letters, digits, - and _", accepts_ldh_only);
 	CU_add_test(suite, "keeps its limits", keeps_limits);

@@ -252,6 +252,40 @@ static void has_defaults(void)
 	CU_ASSERT_EQUAL(port_stub_live_blocks(), 0);
 }
 
+static void reads_alpn(void)
+{
+	static char many[400];
+	static const struct
+	{
+		const char *text;
+		const char *wire; /* NULL = refused */
+		const char *why;
+	} rows[] = {{"", NULL, "empty"}, {" , ", NULL, "separators only"},
+			{"sip/2\x01", NULL, "control byte"}, {"s\xc3\xa9", NULL, "UTF-8"},
+			{many, NULL, "longer than the wire takes"},
+			{"sip/2", "\5sip/2", "IANA's id"},
+			{"sip/2,http/1.1", "\5sip/2\10http/1.1", "list"},
+			{"\thttp/1.1 ,, sip/2 ", "\10http/1.1\5sip/2", "blanks"}};
+	unsigned char wire[TLS_PARAMS_ALPN_MAX];
+	enum tls_rc rc;
+	size_t i, n;
+
+	memset(many, 'x', sizeof(many) - 1);
+	for(i = 0; i < N(rows); i++) {
+		n = 99;
+		rc = tls_params_parse_alpn(rows[i].text, wire, &n, NULL);
+		if((rc == TLS_RC_OK) != (rows[i].wire != NULL))
+			printf("%s\n", rows[i].why);
+		CU_ASSERT_EQUAL(rc, rows[i].wire != NULL ? TLS_RC_OK : TLS_RC_CONFIG);
+		CU_ASSERT_EQUAL(n, rows[i].wire ? strlen(rows[i].wire) : 0);
+		if(rows[i].wire)
+			CU_ASSERT_EQUAL(memcmp(wire, rows[i].wire, n), 0);
+	}
+	many[TLS_PARAMS_ALPN_MAX - 1] = '\0'; /* as long as it may be */
+	CU_ASSERT_EQUAL(tls_params_parse_alpn(many, wire, &n, NULL), TLS_RC_OK);
+	CU_ASSERT_EQUAL(n, TLS_PARAMS_ALPN_MAX);
+}
+
 struct option_row
 {
 	const char *names[3];
@@ -283,6 +317,16 @@ static const struct option_row options[] = {
 		{{"peer_names", NULL, NULL}, "a.example, b.example", NULL},
 		{{"verify_eku", NULL, NULL}, "sip", NULL},
 		{{"peer_pin", NULL, NULL}, "00", NULL},
+		{{"ciphersuites", NULL, NULL}, "TLS_AES_128_GCM_SHA256", NULL},
+		{{"groups", "curves", NULL}, "X25519:P-256", NULL},
+		{{"sigalgs", NULL, NULL}, "ECDSA+SHA256", NULL},
+		{{"security_level", NULL, NULL}, "2", "6"},
+		{{"dh_params", NULL, NULL}, "dh.pem", NULL},
+		{{"crl_check", NULL, NULL}, "Leaf", "all"},
+		{{"alpn", NULL, NULL}, "sip/2, http/1.1", ","},
+		{{"session_tickets", NULL, NULL}, "off", "7"},
+		{{"strict_sni", NULL, NULL}, "yes", "perhaps"},
+		{{"sni", NULL, NULL}, "auto", "192.0.2.1"},
 };
 
 static enum tls_rc set_all(struct tls_profile_params *p, size_t column)
@@ -364,7 +408,7 @@ static void copies_deep_or_not_at_all(void)
 		CU_ASSERT_EQUAL(port_stub_live_blocks(), blocks);
 	}
 	port_stub_fail_at(0);
-	CU_ASSERT_EQUAL(k, 17); /* 12 strings */
+	CU_ASSERT_EQUAL(k, 24); /* 23 strings */
 	CU_ASSERT_STRING_EQUAL(to.certificate, "/cfg/c.pem");
 	CU_ASSERT_PTR_NOT_EQUAL(to.certificate, from.certificate);
 	CU_ASSERT_EQUAL(to.verify_client, TLS_VERIFY_CLIENT_OPTIONAL);
@@ -466,6 +510,7 @@ void test_params_add(void)
 {
 	CU_pSuite suite = CU_add_suite("params", NULL, NULL);
 
+	CU_add_test(suite, "reads lists of protocols", reads_alpn);
 	CU_add_test(suite, "reads methods", reads_methods);
 	CU_add_test(suite, "reads bools", reads_bools);
 	CU_add_test(suite, "reads numbers", reads_numbers);

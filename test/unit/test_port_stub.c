@@ -72,10 +72,10 @@ static void do_realloc_overrun(unsigned char *p)
  * which all processes share. */
 static void do_write_freed(unsigned char *p)
 {
-	p = tls_port_alloc(3u << 20);
+	p = tls_port_alloc(23u << 20);
 	tls_port_free(p);
 	p[0] = 1;
-	tls_port_alloc(3u << 20);
+	tls_port_alloc(23u << 20);
 }
 
 static void do_foreign_free(unsigned char *p)

@@ -1,0 +1,949 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Files of profiles, read once; see tls_files.h. */
+
+#include "tls_files.h"
+
+#include <dirent.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "tls_ossl.h"
+#include "tls_port.h"
+
+#define IDENTITY_MAGIC 0x74696430U /* "tid0" */
+
+/* Attempts to type a password. */
+#define PASSWORD_TRIES 3
+
+/* Prefix of a key that a provider holds. */
+#define URI_PREFIX "/uri:"
+
+/* Tells whether a file is still the one that was read. */
+struct stamp
+{
+	uint64_t device, inode, size;
+	int64_t s, ns;
+};
+
+struct tls_identity
+{
+	unsigned int magic;
+	atomic_uint refs;
+	unsigned char digest[SHA256_DIGEST_LENGTH]; /* of what was asked for */
+	struct stamp stamps[2];						/* certificate, key */
+	unsigned char *cert_der;					/* owned */
+	size_t cert_len;
+	STACK_OF(X509) * chain; /* owned, may be NULL; without the own one */
+	_Atomic(X509 *) cert;	/* owned; made at first use */
+	unsigned char *key_der; /* owned, secret; NULL: a provider has it */
+	size_t key_len;
+	char *uri; /* owned; of the key, when a provider has it */
+	int type;
+	int bits;
+	int security_bits; /* of the weakest of key, certificate and chain */
+	int64_t not_after;
+	unsigned int processes; /* slots in keys */
+	EVP_PKEY **keys;		/* owned; slot i is used by process i only */
+};
+
+/* ---- the index ---- */
+
+struct entry
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	void *object; /* NULL: free */
+	void (*release)(void *object);
+};
+
+struct tls_files
+{
+	struct entry *table; /* owned; open addressing */
+	size_t size;		 /* power of 2, twice the entries or more */
+	size_t n;
+};
+
+enum tls_rc tls_files_new(struct tls_files **out)
+{
+	struct tls_files *files = OPENSSL_zalloc(sizeof(*files));
+
+	*out = NULL;
+	if(files == NULL)
+		return TLS_RC_NOMEM;
+	files->size = 64;
+	files->table = OPENSSL_zalloc(files->size * sizeof(*files->table));
+	if(files->table == NULL) {
+		OPENSSL_free(files);
+		return TLS_RC_NOMEM;
+	}
+	*out = files;
+	return TLS_RC_OK;
+}
+
+void tls_files_free(struct tls_files **files)
+{
+	struct tls_files *f = *files;
+	size_t i;
+
+	*files = NULL;
+	if(f == NULL)
+		return;
+	for(i = 0; i < f->size; i++) {
+		if(f->table[i].object != NULL)
+			f->table[i].release(f->table[i].object);
+	}
+	OPENSSL_free(f->table);
+	OPENSSL_free(f);
+}
+
+/* The slot of DIGEST in TABLE, or the free one where it would be. */
+static struct entry *slot_of(struct entry *table, size_t size,
+		const unsigned char digest[SHA256_DIGEST_LENGTH])
+{
+	size_t i;
+
+	memcpy(&i, digest, sizeof(i));
+	for(i &= size - 1; table[i].object != NULL; i = (i + 1) & (size - 1)) {
+		if(memcmp(table[i].digest, digest, SHA256_DIGEST_LENGTH) == 0)
+			break;
+	}
+	return &table[i];
+}
+
+static bool grow(struct tls_files *f)
+{
+	size_t size = f->size * 2;
+	struct entry *table;
+	size_t i;
+
+	if((f->n + 1) * 2 <= f->size)
+		return true;
+	table = OPENSSL_zalloc(size * sizeof(*table));
+	if(table == NULL)
+		return false;
+	for(i = 0; i < f->size; i++) {
+		if(f->table[i].object != NULL)
+			*slot_of(table, size, f->table[i].digest) = f->table[i];
+	}
+	OPENSSL_free(f->table);
+	f->table = table;
+	f->size = size;
+	return true;
+}
+
+static enum tls_rc add_digest(struct tls_files *f,
+		const unsigned char digest[SHA256_DIGEST_LENGTH], void *object,
+		void (*release)(void *object))
+{
+	struct entry *slot;
+
+	if(!grow(f))
+		return TLS_RC_NOMEM;
+	slot = slot_of(f->table, f->size, digest);
+	if(slot->object != NULL)
+		slot->release(slot->object);
+	else
+		f->n++;
+	memcpy(slot->digest, digest, sizeof(slot->digest));
+	slot->object = object;
+	slot->release = release;
+	return TLS_RC_OK;
+}
+
+void *tls_files_find(
+		const struct tls_files *files, const void *key, size_t size)
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+
+	SHA256(key, size, digest);
+	return slot_of(files->table, files->size, digest)->object;
+}
+
+enum tls_rc tls_files_add(struct tls_files *files, const void *key, size_t size,
+		void *object, void (*release)(void *object))
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+
+	SHA256(key, size, digest);
+	return add_digest(files, digest, object, release);
+}
+
+/* Digest of the N texts, each with its end so that no two lists look alike;
+ * TAG keeps the kinds of objects apart. */
+static bool digest_of(unsigned char out[SHA256_DIGEST_LENGTH], const char *tag,
+		const char *const *texts, size_t n)
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool good = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
+				&& EVP_DigestUpdate(md, tag, strlen(tag) + 1) == 1;
+	const char *text;
+	size_t i;
+
+	for(i = 0; good && i < n; i++) {
+		text = texts[i] != NULL ? texts[i] : "";
+		good = EVP_DigestUpdate(md, text, strlen(text) + 1) == 1;
+	}
+	good = good && EVP_DigestFinal_ex(md, out, NULL) == 1;
+	EVP_MD_CTX_free(md);
+	return good;
+}
+
+/* ---- trust ---- */
+
+/* The CAs that the system trusts: its bundle and its directory, as OpenSSL was
+ * built or its environment says. The directory is read when it is needed. */
+static enum tls_rc add_system(X509_STORE *store, struct tls_err *err)
+{
+	struct stat st;
+	const char *dir = X509_get_default_cert_dir();
+	const char *file = X509_get_default_cert_file();
+
+	if((stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+			&& (stat(file, &st) != 0 || !S_ISREG(st.st_mode)))
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"ca_list: " TLS_PARAMS_SYSTEM_CA
+				": this system has neither \"%s\" nor \"%s\" (install "
+				"ca-certificates)",
+				file, dir);
+	if(X509_STORE_set_default_paths(store) != 1)
+		return tls_ossl_fail(err, TLS_RC_CONFIG,
+				"ca_list: could not use the CAs of the system");
+	ERR_clear_error(); /* a missing bundle beside the directory */
+	return TLS_RC_OK;
+}
+
+static enum tls_rc add_ca_list(
+		X509_STORE *store, const char *path, struct tls_err *err)
+{
+	enum tls_rc rc;
+
+	if(strcasecmp(path, TLS_PARAMS_SYSTEM_CA) == 0)
+		return add_system(store, err);
+	/* OpenSSL waits for ever for a writer of a FIFO */
+	rc = tls_ossl_check_path("ca_list", path, false, err);
+	if(rc == TLS_RC_OK && X509_STORE_load_file(store, path) != 1)
+		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
+				"ca_list: could not read CA certificates from \"%s\"", path);
+	return rc;
+}
+
+static enum tls_rc add_crl_file(
+		X509_STORE *store, const char *path, struct tls_err *err)
+{
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+	enum tls_rc rc;
+
+	if(lookup == NULL)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "crl: out of memory");
+	rc = tls_ossl_check_path("crl", path, false, err);
+	if(rc == TLS_RC_OK
+			&& X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
+		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
+				"crl: could not read revocation lists from \"%s\"", path);
+	return rc;
+}
+
+/* Every regular file of the directory PATH but hidden ones; at least one. */
+static enum tls_rc add_crl_dir(
+		X509_STORE *store, const char *path, struct tls_err *err)
+{
+	DIR *dir = opendir(path);
+	enum tls_rc rc = TLS_RC_OK;
+	struct dirent *entry;
+	char file[4096];
+	struct stat st;
+	size_t n = 0;
+	int length;
+
+	if(dir == NULL)
+		return tls_err_set(
+				err, TLS_RC_CONFIG, "crl: could not open \"%s\": %m", path);
+	while(rc == TLS_RC_OK && (entry = readdir(dir)) != NULL) {
+		length = snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		if(entry->d_name[0] == '.' || length < 0
+				|| (size_t)length >= sizeof(file) || stat(file, &st) != 0
+				|| !S_ISREG(st.st_mode))
+			continue;
+		rc = add_crl_file(store, file, err);
+		n++;
+	}
+	closedir(dir);
+	if(rc == TLS_RC_OK && n == 0)
+		rc = tls_err_set(err, TLS_RC_CONFIG,
+				"crl: the directory \"%s\" has no file in it", path);
+	return rc;
+}
+
+static enum tls_rc add_crl(X509_STORE *store,
+		const struct tls_profile_params *params, struct tls_err *err)
+{
+	unsigned long flags = X509_V_FLAG_CRL_CHECK;
+	struct stat st;
+	enum tls_rc rc;
+
+	if(stat(params->crl, &st) == 0 && S_ISDIR(st.st_mode))
+		rc = add_crl_dir(store, params->crl, err);
+	else
+		rc = add_crl_file(store, params->crl, err);
+	if(params->crl_check == NULL || strcasecmp(params->crl_check, "leaf") != 0)
+		flags |= X509_V_FLAG_CRL_CHECK_ALL;
+	X509_STORE_set_flags(store, flags);
+	return rc;
+}
+
+static enum tls_rc fill_store(X509_STORE *store,
+		const struct tls_profile_params *params,
+		enum tls_profile_option *option, struct tls_err *err)
+{
+	enum tls_rc rc = TLS_RC_OK;
+
+	if(params->ca_list != NULL) {
+		*option = TLS_PROFILE_OPTION_ca_list;
+		rc = add_ca_list(store, params->ca_list, err);
+	}
+	if(rc == TLS_RC_OK && params->ca_path != NULL) {
+		*option = TLS_PROFILE_OPTION_ca_path;
+		/* it believes in every directory until somebody connects */
+		rc = tls_ossl_check_path("ca_path", params->ca_path, true, err);
+		if(rc == TLS_RC_OK && X509_STORE_load_path(store, params->ca_path) != 1)
+			rc = tls_ossl_fail(err, TLS_RC_CONFIG,
+					"ca_path: could not use the directory \"%s\"",
+					params->ca_path);
+	}
+	if(rc == TLS_RC_OK && params->crl != NULL) {
+		*option = TLS_PROFILE_OPTION_crl;
+		rc = add_crl(store, params, err);
+	}
+	return rc;
+}
+
+static void release_store(void *object)
+{
+	X509_STORE_free(object);
+}
+
+enum tls_rc tls_files_store(struct tls_files *files,
+		const struct tls_profile_params *params, X509_STORE **out,
+		enum tls_profile_option *option, struct tls_err *err)
+{
+	const char *const texts[] = {
+			params->ca_list, params->ca_path, params->crl, params->crl_check};
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	X509_STORE *store = NULL;
+	enum tls_rc rc = TLS_RC_NOMEM;
+
+	*out = NULL;
+	*option = TLS_PROFILE_OPTION_ca_list;
+	if(!digest_of(digest, "store", texts, 4))
+		goto out;
+	store = slot_of(files->table, files->size, digest)->object;
+	if(store != NULL) {
+		X509_STORE_up_ref(store);
+		*out = store;
+		return TLS_RC_OK;
+	}
+	store = X509_STORE_new();
+	if(store == NULL)
+		goto out;
+	rc = fill_store(store, params, option, err);
+	if(rc != TLS_RC_OK) {
+		X509_STORE_free(store);
+		return rc;
+	}
+	rc = add_digest(files, digest, store, release_store);
+	if(rc == TLS_RC_OK) {
+		X509_STORE_up_ref(store);
+		*out = store;
+		store = NULL;
+	}
+out:
+	X509_STORE_free(store);
+	return rc == TLS_RC_OK
+				   ? rc
+				   : tls_ossl_fail(err, rc, "ca_list: out of shared memory");
+}
+
+/* ---- certificates ---- */
+
+static bool is_certificate(const char *name)
+{
+	return strcmp(name, PEM_STRING_X509) == 0
+		   || strcmp(name, PEM_STRING_X509_TRUSTED) == 0
+		   || strcmp(name, PEM_STRING_X509_OLD) == 0;
+}
+
+static void release_cert(void *object)
+{
+	X509_free(object);
+}
+
+static void note_strength(struct tls_identity *id, int bits)
+{
+	if(id->security_bits == 0 || bits < id->security_bits)
+		id->security_bits = bits;
+}
+
+/* What the signature of CERT is worth; nobody looks at that of a root. */
+static void note_signature(struct tls_identity *id, X509 *cert)
+{
+	int bits = 0;
+
+	if(X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert))
+					!= 0
+			&& X509_get_signature_info(cert, NULL, NULL, &bits, NULL) == 1)
+		note_strength(id, bits);
+}
+
+/* Adds the certificate of N bytes at DER to the chain of ID. Profiles of one
+ * CA share what stands behind their own certificates. */
+static enum tls_rc add_to_chain(struct tls_files *files,
+		struct tls_identity *id, const unsigned char *der, long n)
+{
+	X509 *cert = tls_files_find(files, der, (size_t)n);
+	const unsigned char *at = der;
+	enum tls_rc rc;
+
+	if(cert == NULL) {
+		cert = d2i_X509(NULL, &at, n);
+		if(cert == NULL)
+			return TLS_RC_CONFIG;
+		rc = tls_files_add(files, der, (size_t)n, cert, release_cert);
+		if(rc != TLS_RC_OK) {
+			X509_free(cert);
+			return rc;
+		}
+	}
+	note_signature(id, cert);
+	note_strength(id, EVP_PKEY_get_security_bits(X509_get0_pubkey(cert)));
+	if(id->chain == NULL)
+		id->chain = sk_X509_new_null();
+	if(id->chain == NULL || X509_up_ref(cert) != 1)
+		return TLS_RC_NOMEM;
+	if(sk_X509_push(id->chain, cert) > 0)
+		return TLS_RC_OK;
+	X509_free(cert);
+	return TLS_RC_NOMEM;
+}
+
+/* Keeps the first certificate of the file as bytes in ID and for the caller
+ * in *CERT. */
+static enum tls_rc keep_certificate(
+		struct tls_identity *id, const unsigned char *der, long n, X509 **cert)
+{
+	const unsigned char *at = der;
+	struct tm end;
+	int length;
+
+	*cert = d2i_X509_AUX(NULL, &at, n);
+	if(*cert == NULL)
+		return TLS_RC_CONFIG;
+	length = i2d_X509(*cert, &id->cert_der);
+	if(length <= 0 || ASN1_TIME_to_tm(X509_get0_notAfter(*cert), &end) != 1)
+		return length <= 0 ? TLS_RC_NOMEM : TLS_RC_CONFIG;
+	id->cert_len = (size_t)length;
+	note_signature(id, *cert);
+	id->not_after = (int64_t)timegm(&end);
+	return TLS_RC_OK;
+}
+
+/* Takes one block of the file. */
+static enum tls_rc take_block(struct tls_files *files, struct tls_identity *id,
+		const char *name, const unsigned char *der, long n, X509 **cert)
+{
+	if(!is_certificate(name))
+		return TLS_RC_OK; /* a key in the same file, for one */
+	if(*cert == NULL)
+		return keep_certificate(id, der, n, cert);
+	return add_to_chain(files, id, der, n);
+}
+
+/* Reads all blocks of BIO: the own certificate first. */
+static enum tls_rc read_chain(struct tls_files *files, struct tls_identity *id,
+		BIO *bio, const char *path, X509 **cert, struct tls_err *err)
+{
+	unsigned char *der = NULL;
+	char *name = NULL, *header = NULL;
+	enum tls_rc rc = TLS_RC_OK;
+	unsigned long code;
+	long n;
+
+	while(rc == TLS_RC_OK && PEM_read_bio(bio, &name, &header, &der, &n) == 1) {
+		rc = take_block(files, id, name, der, n, cert);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t)n); /* it may be a key */
+		name = header = NULL;
+		der = NULL;
+	}
+	if(rc == TLS_RC_NOMEM)
+		return tls_ossl_fail(err, rc, "certificate: out of memory");
+	if(*cert == NULL)
+		return tls_ossl_fail(err, TLS_RC_CONFIG,
+				"certificate: \"%s\" holds no certificate in PEM form", path);
+	code = ERR_peek_last_error();
+	if(rc != TLS_RC_OK || ERR_GET_LIB(code) != ERR_LIB_PEM
+			|| ERR_GET_REASON(code) != PEM_R_NO_START_LINE)
+		return tls_ossl_fail(err, TLS_RC_CONFIG,
+				"certificate: \"%s\" has a damaged certificate in its chain",
+				path);
+	ERR_clear_error(); /* the ordinary end of the file */
+	return TLS_RC_OK;
+}
+
+/* A read-only BIO over the whole of a file that tls_ossl_read_file gave. */
+static BIO *bio_over(const unsigned char *buf, size_t n)
+{
+	return BIO_new_mem_buf(buf, (int)n); /* TLS_OSSL_FILE_MAX < INT_MAX */
+}
+
+static enum tls_rc load_chain(struct tls_files *files, struct tls_identity *id,
+		const char *path, X509 **cert, struct tls_err *err)
+{
+	unsigned char *buf = NULL;
+	size_t n = 0;
+	BIO *bio;
+	enum tls_rc rc;
+
+	rc = tls_ossl_read_file("certificate", path, &buf, &n, err);
+	if(rc != TLS_RC_OK)
+		return rc;
+	bio = bio_over(buf, n);
+	if(bio == NULL)
+		rc = tls_ossl_fail(err, TLS_RC_NOMEM, "certificate: out of memory");
+	else
+		rc = read_chain(files, id, bio, path, cert, err);
+	BIO_free(bio);
+	tls_ossl_release_file(&buf, n);
+	return rc;
+}
+
+/* ---- keys ---- */
+
+/* What the PEM reader asked for and got. */
+struct password
+{
+	const struct tls_identity_args *args;
+	bool asked;
+};
+
+static int password_cb(char *buf, int size, int rwflag, void *arg)
+{
+	struct password *password = arg;
+	const char *text = password->args->password;
+	char prompt[512];
+	size_t n;
+
+	(void)rwflag;
+	password->asked = true;
+	if(text == NULL && password->args->ask) {
+		snprintf(prompt, sizeof(prompt),
+				"Password of %s: ", password->args->private_key);
+		if(EVP_read_pw_string_min(buf, 1, size, prompt, 0) != 0)
+			return -1;
+		return (int)strnlen(buf, (size_t)size);
+	}
+	if(text == NULL)
+		return -1;
+	n = strlen(text);
+	if(size < 0 || n > (size_t)size)
+		return -1;
+	memcpy(buf, text, n);
+	return (int)n;
+}
+
+/* Says why no key came out of the file. */
+static enum tls_rc no_key(const struct password *password, struct tls_err *err)
+{
+	const char *path = password->args->private_key;
+
+	if(password->asked && password->args->password == NULL) {
+		ERR_clear_error();
+		return tls_err_set(err, TLS_RC_CONFIG,
+				password->args->ask
+						? "private_key: \"%s\" is encrypted and no right "
+						  "password was typed"
+						: "private_key: \"%s\" is encrypted and "
+						  "private_key_password is not set; set it or store "
+						  "the key without a password",
+				path);
+	}
+	return tls_ossl_fail(err, TLS_RC_CONFIG,
+			password->asked ? "private_key: could not decrypt \"%s\" with the "
+							  "configured private_key_password"
+							: "private_key: \"%s\" holds no private key in PEM "
+							  "form",
+			path);
+}
+
+/* Reads the key of ARGS from a file into *OUT. */
+static enum tls_rc read_key(EVP_PKEY **out,
+		const struct tls_identity_args *args, struct tls_err *err)
+{
+	struct password password = {args, false};
+	unsigned char *buf = NULL;
+	size_t n = 0;
+	BIO *bio;
+	enum tls_rc rc;
+	int i = 0;
+
+	rc = tls_ossl_read_file("private_key", args->private_key, &buf, &n, err);
+	if(rc != TLS_RC_OK)
+		return rc;
+	do {
+		ERR_clear_error();
+		bio = bio_over(buf, n);
+		if(bio != NULL)
+			*out = PEM_read_bio_PrivateKey(bio, NULL, password_cb, &password);
+		BIO_free(bio);
+	} while(bio != NULL && *out == NULL && password.asked && args->ask
+			&& args->password == NULL && ++i < PASSWORD_TRIES);
+	tls_ossl_release_file(&buf, n);
+	if(*out != NULL)
+		return TLS_RC_OK;
+	if(bio == NULL)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "private_key: out of memory");
+	return no_key(&password, err);
+}
+
+/* The key that a provider has under URI; NULL when there is none. */
+static EVP_PKEY *fetch_key(const char *uri)
+{
+	OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+	OSSL_STORE_INFO *info;
+	EVP_PKEY *key = NULL;
+
+	if(store == NULL)
+		return NULL;
+	while(key == NULL && !OSSL_STORE_eof(store)) {
+		info = OSSL_STORE_load(store);
+		if(info == NULL)
+			continue;
+		if(OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+			key = OSSL_STORE_INFO_get1_PKEY(info);
+		OSSL_STORE_INFO_free(info);
+	}
+	OSSL_STORE_close(store);
+	return key;
+}
+
+static bool is_uri(const char *path)
+{
+	return strncmp(path, URI_PREFIX, strlen(URI_PREFIX)) == 0;
+}
+
+static enum tls_rc load_key(EVP_PKEY **out,
+		const struct tls_identity_args *args, struct tls_err *err)
+{
+	*out = NULL;
+	if(strncmp(args->private_key, "/engine:", 8) == 0)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"private_key: \"%s\": OpenSSL 3 has no engines any more (use "
+				"a provider and " URI_PREFIX ")",
+				args->private_key);
+	if(!is_uri(args->private_key))
+		return read_key(out, args, err);
+	*out = fetch_key(args->private_key + strlen(URI_PREFIX));
+	if(*out != NULL)
+		return TLS_RC_OK;
+	return tls_ossl_fail(err, TLS_RC_CONFIG,
+			"private_key: no provider has the key \"%s\"", args->private_key);
+}
+
+/* Keeps KEY so that each process can make its own object of it. */
+static enum tls_rc keep_key(struct tls_identity *id, EVP_PKEY *key,
+		const struct tls_identity_args *args, struct tls_err *err)
+{
+	int n;
+
+	id->type = EVP_PKEY_get_base_id(key);
+	id->bits = EVP_PKEY_get_bits(key);
+	note_strength(id, EVP_PKEY_get_security_bits(key));
+	id->processes = tls_port_processes();
+	id->keys = OPENSSL_zalloc(id->processes * sizeof(*id->keys));
+	if(id->keys == NULL)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "private_key: out of memory");
+	if(is_uri(args->private_key)) {
+		id->uri = OPENSSL_strdup(args->private_key + strlen(URI_PREFIX));
+		return id->uri != NULL ? TLS_RC_OK
+							   : tls_ossl_fail(err, TLS_RC_NOMEM,
+									   "private_key: out of memory");
+	}
+	n = i2d_PrivateKey(key, &id->key_der);
+	if(n <= 0)
+		return tls_ossl_fail(
+				err, TLS_RC_TLS, "private_key: could not store the key");
+	id->key_len = (size_t)n;
+	return TLS_RC_OK;
+}
+
+/* ---- identities ---- */
+
+static struct stamp stamp_of(const char *path)
+{
+	struct stamp stamp = {0};
+	struct stat st;
+
+	if(stat(path, &st) == 0) {
+		stamp.device = (uint64_t)st.st_dev;
+		stamp.inode = (uint64_t)st.st_ino;
+		stamp.size = (uint64_t)st.st_size;
+		stamp.s = (int64_t)st.st_mtim.tv_sec;
+		stamp.ns = (int64_t)st.st_mtim.tv_nsec;
+	}
+	return stamp;
+}
+
+static bool same_stamp(struct stamp a, struct stamp b)
+{
+	return a.inode != 0 && a.inode == b.inode && a.device == b.device
+		   && a.size == b.size && a.s == b.s && a.ns == b.ns;
+}
+
+void tls_identity_free(struct tls_identity **id)
+{
+	struct tls_identity *i = *id;
+	unsigned int k;
+
+	*id = NULL;
+	if(i == NULL || i->magic != IDENTITY_MAGIC
+			|| atomic_fetch_sub(&i->refs, 1) != 1)
+		return;
+	i->magic = 0;
+	for(k = 0; i->keys != NULL && k < i->processes; k++)
+		EVP_PKEY_free(i->keys[k]);
+	OPENSSL_free(i->keys);
+	OPENSSL_clear_free(i->key_der, i->key_len);
+	OPENSSL_free(i->cert_der);
+	OPENSSL_free(i->uri);
+	X509_free(atomic_load(&i->cert));
+	sk_X509_pop_free(i->chain, X509_free);
+	OPENSSL_free(i);
+}
+
+static void release_identity(void *object)
+{
+	struct tls_identity *id = object;
+
+	tls_identity_free(&id);
+}
+
+enum tls_rc tls_files_adopt(struct tls_files *files, struct tls_identity *id)
+{
+	if(slot_of(files->table, files->size, id->digest)->object != NULL)
+		return TLS_RC_OK;
+	/* a key that a provider has may have changed without a trace */
+	if(id->uri != NULL || id->processes != tls_port_processes())
+		return TLS_RC_OK;
+	atomic_fetch_add(&id->refs, 1);
+	if(add_digest(files, id->digest, id, release_identity) == TLS_RC_OK)
+		return TLS_RC_OK;
+	tls_identity_free(&id);
+	return TLS_RC_NOMEM;
+}
+
+/* Reads both files of ARGS into ID and compares them. */
+static enum tls_rc read_identity(struct tls_files *files,
+		struct tls_identity *id, const struct tls_identity_args *args,
+		enum tls_identity_part *part, struct tls_err *err)
+{
+	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
+	enum tls_rc rc;
+
+	/* before they are read: a later change is then noticed */
+	id->stamps[0] = stamp_of(args->certificate);
+	id->stamps[1] = stamp_of(args->private_key);
+	*part = TLS_IDENTITY_CERTIFICATE;
+	rc = load_chain(files, id, args->certificate, &cert, err);
+	if(rc == TLS_RC_OK) {
+		*part = TLS_IDENTITY_KEY;
+		rc = load_key(&key, args, err);
+	}
+	if(rc == TLS_RC_OK && X509_check_private_key(cert, key) != 1)
+		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
+				"private_key: \"%s\" does not belong to the certificate "
+				"\"%s\"",
+				args->private_key, args->certificate);
+	if(rc == TLS_RC_OK)
+		rc = keep_key(id, key, args, err);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+	return rc;
+}
+
+/* The one that the index has for DIGEST, unless its files have changed. */
+static struct tls_identity *find_identity(struct tls_files *files,
+		const unsigned char digest[SHA256_DIGEST_LENGTH],
+		const struct tls_identity_args *args)
+{
+	struct tls_identity *id =
+			slot_of(files->table, files->size, digest)->object;
+
+	if(id == NULL
+			|| (!is_uri(args->private_key)
+					&& !same_stamp(id->stamps[1], stamp_of(args->private_key)))
+			|| !same_stamp(id->stamps[0], stamp_of(args->certificate)))
+		return NULL;
+	atomic_fetch_add(&id->refs, 1);
+	return id;
+}
+
+enum tls_rc tls_files_identity(struct tls_files *files,
+		const struct tls_identity_args *args, struct tls_identity **out,
+		enum tls_identity_part *part, struct tls_err *err)
+{
+	const char *const texts[] = {
+			args->certificate, args->private_key, args->password};
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	struct tls_identity *id;
+	enum tls_rc rc;
+
+	*out = NULL;
+	*part = TLS_IDENTITY_CERTIFICATE;
+	if(!digest_of(digest, "identity", texts, 3))
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "certificate: out of memory");
+	*out = find_identity(files, digest, args);
+	if(*out != NULL)
+		return TLS_RC_OK;
+	id = OPENSSL_zalloc(sizeof(*id));
+	if(id == NULL)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "certificate: out of memory");
+	id->magic = IDENTITY_MAGIC;
+	atomic_init(&id->refs, 1);
+	memcpy(id->digest, digest, sizeof(digest));
+	rc = read_identity(files, id, args, part, err);
+	if(rc == TLS_RC_OK) {
+		atomic_fetch_add(&id->refs, 1);
+		rc = add_digest(files, digest, id, release_identity);
+		if(rc != TLS_RC_OK) {
+			atomic_fetch_sub(&id->refs, 1);
+			tls_ossl_fail(err, rc, "certificate: out of memory");
+		}
+	}
+	if(rc != TLS_RC_OK)
+		tls_identity_free(&id);
+	*out = id;
+	return rc;
+}
+
+int tls_identity_type(const struct tls_identity *id)
+{
+	return id->type;
+}
+
+int tls_identity_security_bits(const struct tls_identity *id)
+{
+	return id->security_bits;
+}
+
+int tls_identity_bits(const struct tls_identity *id)
+{
+	return id->bits;
+}
+
+int64_t tls_identity_not_after(const struct tls_identity *id)
+{
+	return id->not_after;
+}
+
+const unsigned char *tls_identity_certificate(
+		const struct tls_identity *id, size_t *n_out)
+{
+	*n_out = id->cert_len;
+	return id->cert_der;
+}
+
+/* ---- use ---- */
+
+/* The key object of this process, made at first use; NULL on failure. */
+static EVP_PKEY *own_key(struct tls_identity *id)
+{
+	const unsigned char *der = id->key_der;
+	unsigned int self = tls_port_process();
+
+	if(id->keys[self] != NULL)
+		return id->keys[self];
+	if(id->uri != NULL)
+		id->keys[self] = fetch_key(id->uri);
+	else if(id->type == EVP_PKEY_RSA || id->type == EVP_PKEY_EC)
+		/* several times as fast as trying every type */
+		id->keys[self] =
+				d2i_PrivateKey(id->type, NULL, &der, (long)id->key_len);
+	else
+		id->keys[self] = d2i_AutoPrivateKey(NULL, &der, (long)id->key_len);
+	return id->keys[self];
+}
+
+/* The certificate object that all processes share, made at first use. */
+static X509 *own_certificate(struct tls_identity *id)
+{
+	const unsigned char *der = id->cert_der;
+	X509 *cert = atomic_load(&id->cert);
+	X509 *mine;
+
+	if(cert != NULL)
+		return cert;
+	mine = d2i_X509(NULL, &der, (long)id->cert_len);
+	/* what OpenSSL works out on demand, before others see it */
+	if(mine == NULL || X509_get0_pubkey(mine) == NULL
+			|| X509_check_purpose(mine, -1, 0) != 1) {
+		X509_free(mine);
+		return NULL;
+	}
+	if(atomic_compare_exchange_strong(&id->cert, &cert, mine))
+		return mine;
+	X509_free(mine); /* another process was faster */
+	return cert;
+}
+
+/* The key of this process in *OUT, borrowed. */
+static enum tls_rc take_key(
+		struct tls_identity *id, EVP_PKEY **out, struct tls_err *err)
+{
+	*out = NULL;
+	if(tls_port_process() >= id->processes)
+		return tls_err_set(err, TLS_RC_BUG,
+				"process %u was not announced by the host", tls_port_process());
+	tls_ossl_begin();
+	*out = own_key(id);
+	if(*out == NULL)
+		return tls_ossl_fail(err, TLS_RC_NOMEM,
+				"could not make this process's private key object");
+	return TLS_RC_OK;
+}
+
+enum tls_rc tls_identity_use_key(
+		struct tls_identity *id, SSL *ssl, struct tls_err *err)
+{
+	EVP_PKEY *key;
+	enum tls_rc rc = take_key(id, &key, err);
+
+	if(rc == TLS_RC_OK && SSL_use_PrivateKey(ssl, key) != 1)
+		rc = tls_ossl_fail(err, TLS_RC_TLS, "could not use the private key");
+	return rc;
+}
+
+enum tls_rc tls_identity_use(
+		struct tls_identity *id, SSL *ssl, struct tls_err *err)
+{
+	EVP_PKEY *key;
+	enum tls_rc rc = take_key(id, &key, err);
+	X509 *cert;
+
+	if(rc != TLS_RC_OK)
+		return rc;
+	cert = own_certificate(id);
+	if(cert == NULL)
+		return tls_ossl_fail(
+				err, TLS_RC_NOMEM, "could not make the certificate object");
+	if(SSL_use_cert_and_key(ssl, cert, key, id->chain, 1) != 1)
+		return tls_ossl_fail(err, TLS_RC_TLS, "could not use the certificate");
+	return TLS_RC_OK;
+}
