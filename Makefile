@@ -160,7 +160,7 @@ UNIT_SOURCES := $(FREE_SOURCES) $(sort $(wildcard test/lib/*.c)) \
 UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(UNIT)/%.o)
 # Rows of test tables leave out what they do not care about.
 UNIT_FLAGS := -std=gnu11 -pthread -O1 -g $(SANITIZE) $(WARNINGS) \
-	-Wno-missing-field-initializers -I. -Itest/lib
+	-Wno-missing-field-initializers -DTLS_CHECKS -I. -Itest/lib
 
 $(UNIT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -223,7 +223,7 @@ soak: test-deps tls.so
 
 FUZZ := $(BUILD)/fuzz
 FUZZERS := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
-FUZZ_FLAGS := -std=gnu11 -O1 -g -pthread -I. -Itest/lib -Itest/fuzz \
+FUZZ_FLAGS := -std=gnu11 -O1 -g -pthread -DTLS_CHECKS -I. -Itest/lib -Itest/fuzz \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_LIB := $(patsubst %.c,$(FUZZ)/obj/%.o,$(FREE_SOURCES) \
 	$(sort $(wildcard test/lib/*.c)))

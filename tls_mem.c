@@ -7,6 +7,7 @@
 
 #include "tls_mem.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -41,29 +42,91 @@ struct cached
 };
 
 /* Private to the process. A thread of some other module may use OpenSSL too,
- * so there is a lock, never contended in the host's own processes. */
+ * so there is a lock, never contended in the host's own processes. The host
+ * ends a worker inside a signal handler, and exit handlers of other libraries
+ * free what they have of OpenSSL: the thread that is inside may come again. */
 static struct
 {
-	atomic_flag busy;
+	_Atomic uintptr_t owner; /* the thread that is inside, 0 = none */
+	_Atomic bool at_port;	 /* it is inside the host's allocator */
 	struct cached *first[CLASSES];
 	unsigned int blocks[CLASSES];
 	struct tls_mem_stats stats;
-} cache = {.busy = ATOMIC_FLAG_INIT};
+} cache;
 
 /* Counts shortages in all processes: each gives its cache back when it sees
  * a new one. Shared memory; NULL until tls_mem_init. */
 static _Atomic uint32_t *shortages;
 static uint32_t shortages_seen;
 
-static void enter(void)
+#ifdef TLS_CHECKS
+void (*tls_mem_inside)(void);
+#define INSIDE()                   \
+	do {                           \
+		if(tls_mem_inside != NULL) \
+			tls_mem_inside();      \
+	} while(0)
+#else
+#define INSIDE() ((void)0)
+#endif
+
+/* False when the calling thread is inside already: what it interrupted holds
+ * the lists, so the caller must not touch them. */
+static bool enter(void)
 {
-	while(atomic_flag_test_and_set_explicit(&cache.busy, memory_order_acquire))
-		;
+	uintptr_t self = (uintptr_t)pthread_self();
+	uintptr_t owner = 0;
+
+	while(!atomic_compare_exchange_weak_explicit(&cache.owner, &owner, self,
+			memory_order_acquire, memory_order_relaxed)) {
+		if(owner == self)
+			return false;
+		owner = 0;
+	}
+	INSIDE();
+	return true;
 }
 
 static void leave(void)
 {
-	atomic_flag_clear_explicit(&cache.busy, memory_order_release);
+	INSIDE();
+	atomic_store_explicit(&cache.owner, 0, memory_order_release);
+}
+
+/* ---- the host's allocator, entered ---- */
+
+static void *port_alloc(size_t n)
+{
+	void *p;
+
+	atomic_store_explicit(&cache.at_port, true, memory_order_relaxed);
+	INSIDE();
+	p = tls_port_alloc(n);
+	atomic_store_explicit(&cache.at_port, false, memory_order_relaxed);
+	return p;
+}
+
+static void port_free(void *p)
+{
+	atomic_store_explicit(&cache.at_port, true, memory_order_relaxed);
+	INSIDE();
+	tls_port_free(p);
+	atomic_store_explicit(&cache.at_port, false, memory_order_relaxed);
+}
+
+/* ---- the same in a handler that interrupted somebody inside ---- */
+
+/* NULL when the host's allocator itself was interrupted: its lock is ours. */
+static void *port_alloc_again(size_t n)
+{
+	return atomic_load(&cache.at_port) ? NULL : tls_port_alloc(n);
+}
+
+/* Leaks P rather than wait for that lock: this process is about to end. */
+static void port_free_again(void *p)
+{
+	if(!atomic_load(&cache.at_port))
+		tls_port_free(p);
 }
 
 /* ---- classes ---- */
@@ -151,7 +214,7 @@ static void flush_entered(void)
 		while((header = pop(c)) != NULL) {
 			header->magic = 0;
 			cache.stats.given++;
-			tls_port_free(header);
+			port_free(header);
 		}
 	}
 }
@@ -175,7 +238,7 @@ static void heed_shortage(void)
 /* A block from shared memory; once more after giving the cache back. */
 static struct header *take(size_t n)
 {
-	struct header *header = tls_port_alloc(n);
+	struct header *header = port_alloc(n);
 
 	cache.stats.taken++;
 	if(header != NULL)
@@ -183,7 +246,7 @@ static struct header *take(size_t n)
 	if(shortages != NULL)
 		atomic_fetch_add(shortages, 1);
 	flush_entered();
-	return tls_port_alloc(n);
+	return port_alloc(n);
 }
 
 void *tls_mem_alloc(size_t n)
@@ -194,14 +257,16 @@ void *tls_mem_alloc(size_t n)
 	if(n == 0 || n > LARGE_MAX)
 		return NULL;
 	class = class_of(n);
-	enter();
-	cache.stats.calls++;
-	heed_shortage();
-	if(class < CLASSES)
-		header = pop(class);
-	if(header == NULL)
-		header = take(sizeof(*header) + block_size(class));
-	leave();
+	if(enter()) {
+		cache.stats.calls++;
+		heed_shortage();
+		if(class < CLASSES)
+			header = pop(class);
+		if(header == NULL)
+			header = take(sizeof(*header) + block_size(class));
+		leave();
+	} else
+		header = port_alloc_again(sizeof(*header) + block_size(class));
 	if(header == NULL)
 		return NULL;
 	header->magic = HEADER_MAGIC;
@@ -227,23 +292,24 @@ void tls_mem_free(void *p)
 {
 	struct header *header = p != NULL ? header_of(p) : NULL;
 	size_t size;
-	bool kept;
 
 	if(header == NULL)
 		return;
 	size = block_size(header->class);
 	if(size >= WIPED_FROM)
 		OPENSSL_cleanse(p, size);
-	enter();
-	heed_shortage();
-	kept = push(header);
-	if(!kept)
-		cache.stats.given++;
-	leave();
-	if(kept)
+	if(!enter()) {
+		header->magic = 0;
+		port_free_again(header);
 		return;
-	header->magic = 0;
-	tls_port_free(header);
+	}
+	heed_shortage();
+	if(!push(header)) {
+		cache.stats.given++;
+		header->magic = 0;
+		port_free(header);
+	}
+	leave();
 }
 
 /* A block stays where it is when N bytes fit: giving the rest back is not worth
@@ -313,7 +379,8 @@ enum tls_rc tls_mem_init(void)
 
 void tls_mem_flush(void)
 {
-	enter();
+	if(!enter())
+		return;
 	flush_entered();
 	leave();
 }
@@ -321,7 +388,8 @@ void tls_mem_flush(void)
 void tls_mem_after_fork(void)
 {
 	/* A thread of the parent may have been inside; it does not exist here. */
-	atomic_flag_clear(&cache.busy);
+	atomic_store(&cache.owner, 0);
+	atomic_store(&cache.at_port, false);
 	memset(cache.first, 0, sizeof(cache.first));
 	memset(cache.blocks, 0, sizeof(cache.blocks));
 	memset(&cache.stats, 0, sizeof(cache.stats));
@@ -329,9 +397,11 @@ void tls_mem_after_fork(void)
 
 void tls_mem_stats(struct tls_mem_stats *out)
 {
-	enter();
+	bool entered = enter();
+
 	*out = cache.stats;
-	leave();
+	if(entered)
+		leave();
 }
 
 bool tls_mem_is_valid(void)
@@ -341,7 +411,8 @@ bool tls_mem_is_valid(void)
 	bool valid = true;
 	uint32_t c;
 
-	enter();
+	if(!enter())
+		return true; /* between two states */
 	for(c = 0; c < CLASSES && valid; c++) {
 		const struct cached *block = cache.first[c];
 		unsigned int n = 0;

@@ -7,7 +7,8 @@
  * and free any library object, behind size-class caches of each process, so
  * that a handshake's thousands of calls do not queue at one global lock.
  * Knows nothing of what is stored. Called by OpenSSL in every process and
- * thread, with whatever lock OpenSSL holds. */
+ * thread, with whatever lock OpenSSL holds, also by exit handlers of a worker
+ * that a signal ended anywhere. */
 #ifndef TLS_MEM_H
 #define TLS_MEM_H
 
@@ -49,6 +50,13 @@ void tls_mem_flush(void);
 /* To be called in the child after each fork (tls_ossl does): what the parent
  * keeps is the parent's. */
 void tls_mem_after_fork(void);
+
+#ifdef TLS_CHECKS
+/* For tests, NULL else: called whenever the cache is locked, about to be
+ * opened, or the host's allocator about to be called, by the thread that does
+ * it. */
+extern void (*tls_mem_inside)(void);
+#endif
 
 /* Figures of the calling process into *OUT. */
 void tls_mem_stats(struct tls_mem_stats *out);

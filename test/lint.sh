@@ -221,7 +221,7 @@ hits "$work/nc" '^[ \t]*#[ \t]*(if|elif|ifdef|ifndef).*(OPENSSL_|LIBRESSL_)' \
 verdict ossl-version "conditions on OpenSSL's version only in tls_ossl.h"
 
 hits "$work/nc" '^[ \t]*#[ \t]*(if|elif|ifdef|ifndef)' $(but tls_ossl.h tls_host.h)
-neutral='__GNUC__|__GLIBC__|NDEBUG|__SANITIZE_ADDRESS__|__has_feature'
+neutral='TLS_CHECKS|__GNUC__|__GLIBC__|NDEBUG|__SANITIZE_ADDRESS__|__has_feature'
 grep -vE "#[ 	]*ifndef[ 	]+(TLS|SBUFQ)_[A-Z0-9_]*H_?\$|$neutral" "$work/hits" >"$work/h2"
 mv "$work/h2" "$work/hits"
 verdict conditions "no other conditional compilation"

@@ -5,6 +5,8 @@
 
 /* Tests of the allocator given to OpenSSL: that it is ours that is called,
  * the corners of its contract, and that any process may free. */
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,6 +115,77 @@ static void test_other_process(void)
 	CU_ASSERT_EQUAL(engine_live_blocks(), live);
 }
 
+/* ---- a worker that ends anywhere ---- */
+
+static int until;	  /* places where it goes on */
+static void *held[4]; /* what the exit handler frees */
+
+static void exit_handler(void)
+{
+	void *p = OPENSSL_malloc(40);
+	size_t i;
+
+	for(i = 0; i < sizeof(held) / sizeof(held[0]); i++)
+		OPENSSL_free(held[i]);
+	OPENSSL_free(p);
+	_exit(0); /* before the sanitizer counts what the child leaves */
+}
+
+static void end_handler(int signo)
+{
+	(void)signo;
+	exit(1); /* as the host's handler in a worker does */
+}
+
+static void end_here(void)
+{
+	if(until-- == 0)
+		raise(SIGTERM);
+}
+
+/* Ends at the place PLACE of the allocator; returns 2 when there are less. */
+static int end_at(int place)
+{
+	void *p[3];
+	size_t i;
+
+	alarm(20); /* a hang ends, and is seen */
+	signal(SIGTERM, end_handler);
+	atexit(exit_handler);
+	for(i = 0; i < sizeof(held) / sizeof(held[0]); i++)
+		held[i] = OPENSSL_malloc(i == 3 ? 100000 : 40);
+	until = place;
+	tls_mem_inside = end_here;
+	for(i = 0; i < 3; i++)
+		p[i] = OPENSSL_malloc(i == 2 ? 100000 : 40);
+	for(i = 0; i < 3; i++)
+		OPENSSL_free(p[i]);
+	p[0] = OPENSSL_malloc(40);
+	tls_mem_flush();
+	tls_mem_inside = NULL;
+	return 2;
+}
+
+/* The host ends a worker inside its signal handler; an exit handler of some
+ * library frees what it has of OpenSSL. Wherever that was, it ends. */
+static void test_end_inside(void)
+{
+	unsigned int before = port_stub_log_count(TLS_LOG_CRIT);
+	int status = 0;
+	int place;
+	pid_t pid;
+
+	for(place = 0; status == 0 && place < 1000; place++) {
+		pid = fork();
+		if(pid == 0)
+			_exit(end_at(place));
+		CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	}
+	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+	CU_ASSERT(place > 20);
+	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before);
+}
+
 void test_mem_add(void)
 {
 	CU_pSuite suite = CU_add_suite("mem", begin, NULL);
@@ -121,4 +194,5 @@ void test_mem_add(void)
 	CU_add_test(suite, "corners", test_corners);
 	CU_add_test(suite, "cache", test_cache);
 	CU_add_test(suite, "freed elsewhere", test_other_process);
+	CU_add_test(suite, "a worker that ends inside", test_end_inside);
 }
