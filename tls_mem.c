@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tls_ossl.h"
 #include "tls_port.h"
@@ -24,14 +25,22 @@
 /* Blocks of one class that a process keeps. */
 #define CLASS_BLOCKS_MAX 64
 
-#define HEADER_MAGIC 0x746d656dU /* "tmem" */
-#define HEADER_FREE 0x66726565U	 /* "free": in a cache */
+#define HEADER_MAGIC 0x746d656dU   /* "tmem" */
+#define HEADER_FREE 0x66726565U	   /* "free": in a cache */
+#define HEADER_PRIVATE 0x70726976U /* "priv": of one process */
 
 /* In front of each block; 8 bytes keep the host's alignment. */
 struct header
 {
 	uint32_t magic;
 	uint32_t class; /* or CLASSES + bytes / 8 of a block without class */
+};
+
+/* In front of a private block; 16 bytes keep libc's alignment. */
+struct private_header
+{
+	uint64_t maker;		  /* the process that may free it */
+	struct header header; /* the class counts bytes, see class_exact */
 };
 
 /* A block in a cache: the space of its user holds the link. */
@@ -53,6 +62,9 @@ static struct
 	unsigned int blocks[CLASSES];
 	struct tls_mem_stats stats;
 } cache;
+
+/* The thread whose allocations are private now, 0 = none. */
+static _Atomic uintptr_t private_thread;
 
 /* Counts shortages in all processes: each gives its cache back when it sees
  * a new one. Shared memory; NULL until tls_mem_init. */
@@ -144,6 +156,12 @@ static size_t class_size(uint32_t c)
  * than the handshake's own copies. */
 #define WIPED_FROM 1024
 
+/* Class of a block of exactly N bytes, rounded up to 8. */
+static uint32_t class_exact(size_t n)
+{
+	return CLASSES + (uint32_t)((n + 7) / 8);
+}
+
 /* The smallest class for N bytes (1 to LARGE_MAX); from CLASSES on it is a
  * block without class and its size in units of 8. */
 static uint32_t class_of(size_t n)
@@ -152,7 +170,7 @@ static uint32_t class_of(size_t n)
 	size_t base = CLASS_LEAST;
 
 	if(n > class_size(CLASSES - 1))
-		return CLASSES + (uint32_t)((n + 7) / 8);
+		return class_exact(n);
 	while(base * 2 < n) {
 		base *= 2;
 		c += 4;
@@ -249,6 +267,65 @@ static struct header *take(size_t n)
 	return port_alloc(n);
 }
 
+/* ---- private blocks ---- */
+
+/* N bytes (1 to LARGE_MAX), or NULL. No cache: libc has its own, and gives
+ * memory back when it is not used. */
+static void *private_alloc(size_t n)
+{
+	uint32_t class = class_exact(n);
+	struct private_header *block =
+			tls_port_private_alloc(sizeof(*block) + block_size(class));
+
+	if(block == NULL)
+		return NULL;
+	block->maker = (uint64_t)getpid();
+	block->header.magic = HEADER_PRIVATE;
+	block->header.class = class;
+	return block + 1;
+}
+
+/* Wiped whatever its size: expanded keys are the reason for private blocks. */
+static void private_free(struct header *header)
+{
+	struct private_header *block = (struct private_header *)(header + 1) - 1;
+
+	if(block->maker != (uint64_t)getpid()) {
+		tls_port_log(TLS_LOG_CRIT,
+				"BUG: OpenSSL frees %p, which is private memory of process "
+				"%llu",
+				(void *)(block + 1), (unsigned long long)block->maker);
+		return;
+	}
+	OPENSSL_cleanse(block + 1, block_size(header->class));
+	header->magic = 0;
+	tls_port_private_free(block);
+}
+
+static bool is_private_thread(void)
+{
+	return atomic_load_explicit(&private_thread, memory_order_relaxed)
+		   == (uintptr_t)pthread_self();
+}
+
+void tls_mem_private_begin(void)
+{
+	uintptr_t nobody = 0;
+
+	/* When another thread is in its scope, this one gets shared memory:
+	 * dearer, but as good. */
+	atomic_compare_exchange_strong(
+			&private_thread, &nobody, (uintptr_t)pthread_self());
+}
+
+void tls_mem_private_end(void)
+{
+	if(is_private_thread())
+		atomic_store(&private_thread, 0);
+}
+
+/* ---- what OpenSSL calls ---- */
+
 void *tls_mem_alloc(size_t n)
 {
 	struct header *header = NULL;
@@ -256,6 +333,8 @@ void *tls_mem_alloc(size_t n)
 
 	if(n == 0 || n > LARGE_MAX)
 		return NULL;
+	if(is_private_thread())
+		return private_alloc(n);
 	class = class_of(n);
 	if(enter()) {
 		cache.stats.calls++;
@@ -280,7 +359,7 @@ static struct header *header_of(void *p)
 {
 	struct header *header = (struct header *)p - 1;
 
-	if(header->magic == HEADER_MAGIC)
+	if(header->magic == HEADER_MAGIC || header->magic == HEADER_PRIVATE)
 		return header;
 	tls_port_log(TLS_LOG_CRIT, "BUG: OpenSSL frees %p, which is %s", p,
 			header->magic == HEADER_FREE ? "free already"
@@ -295,6 +374,10 @@ void tls_mem_free(void *p)
 
 	if(header == NULL)
 		return;
+	if(header->magic == HEADER_PRIVATE) {
+		private_free(header);
+		return;
+	}
 	size = block_size(header->class);
 	if(size >= WIPED_FROM)
 		OPENSSL_cleanse(p, size);
@@ -333,7 +416,10 @@ void *tls_mem_realloc(void *p, size_t n)
 	size = block_size(header->class);
 	if(n <= size)
 		return p;
-	moved = tls_mem_alloc(n);
+	if(n > LARGE_MAX)
+		return NULL;
+	moved = header->magic == HEADER_PRIVATE ? private_alloc(n)
+											: tls_mem_alloc(n);
 	if(moved == NULL)
 		return NULL;
 	memcpy(moved, p, size);
@@ -388,6 +474,7 @@ void tls_mem_flush(void)
 void tls_mem_after_fork(void)
 {
 	/* A thread of the parent may have been inside; it does not exist here. */
+	atomic_store(&private_thread, 0);
 	atomic_store(&cache.owner, 0);
 	atomic_store(&cache.at_port, false);
 	memset(cache.first, 0, sizeof(cache.first));

@@ -42,6 +42,16 @@ void *tls_mem_alloc(size_t n);
 void *tls_mem_realloc(void *p, size_t n);
 void tls_mem_free(void *p);
 
+/* Between these two, what OpenSSL allocates in the calling thread is private
+ * memory of this process: for objects that only this process will ever use,
+ * such as expanded keys, so that they neither lie in shared memory nor take
+ * its lock. They may be freed at any time later, in this process: in another
+ * one, also in a child that inherits them, that is a BUG line and a leak.
+ * Scopes do not nest. Nothing that another process can reach may be made
+ * inside. */
+void tls_mem_private_begin(void);
+void tls_mem_private_end(void);
+
 /* Gives back everything that this process keeps, as the allocator itself does
  * when memory is short in any process. A worker that ends does not: the heap
  * goes with the server. */

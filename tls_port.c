@@ -9,6 +9,7 @@
 #include "tls_port.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "tls_host.h"
@@ -30,6 +31,18 @@ void tls_port_free(void *p)
 {
 	if(p != NULL)
 		shm_free(p);
+}
+
+/* Not the host's private memory: its pool has a fixed size (-M), and modules
+ * that fill it would take our ciphers away. */
+void *tls_port_private_alloc(size_t n)
+{
+	return malloc(n);
+}
+
+void tls_port_private_free(void *p)
+{
+	free(p);
 }
 
 void tls_port_log(enum tls_log_level level, const char *fmt, ...)

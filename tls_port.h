@@ -32,6 +32,13 @@ void *tls_port_realloc(void *p, size_t n);
 /* Gives P back; P may be NULL and may come from another process. */
 void tls_port_free(void *p);
 
+/* ---- memory of the calling process alone ---- */
+
+/* As tls_port_alloc and tls_port_free, but for what no other process may ever
+ * see; aligned to 16. Any process; takes no lock of the host. */
+void *tls_port_private_alloc(size_t n);
+void tls_port_private_free(void *p);
+
 /* ---- log ---- */
 
 enum tls_log_level

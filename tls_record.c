@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "tls_mem.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 
@@ -65,7 +66,21 @@ struct cached
 {
 	uint64_t id; /* 0 = free */
 	uint32_t epoch;
-	EVP_CIPHER_CTX *ctx; /* owned by this process, kept for reuse */
+	EVP_CIPHER_CTX *ctx; /* owned; private memory of this process */
+};
+
+/* Connections that ended, so that every process drops the contexts that it has
+ * of them. Entry I of all that ever ended is at I % ENDED. */
+#define ENDED 256
+
+struct ended
+{
+	_Atomic uint64_t n; /* how many ended */
+	struct
+	{
+		_Atomic uint64_t number; /* I + 1 when the id is that of entry I */
+		_Atomic uint64_t id;
+	} entries[ENDED];
 };
 
 /* Made before the first fork, read-only afterwards. */
@@ -73,14 +88,16 @@ static EVP_CIPHER *ciphers[SUITES];
 static EVP_KDF *hkdf;
 static EVP_KDF *tls12_prf;
 static _Atomic uint64_t *next_id; /* shared memory */
+static struct ended *ended;		  /* shared memory */
 static int keys_index = -1;		  /* ex_data of SSL: its tls_record_keys */
 
 static struct cached cache[SUITES][2][CACHE_SLOTS]; /* of this process */
+static uint64_t ended_seen; /* entries that this process has heeded */
 
 /* ---- life ---- */
 
-/* The contexts that a new process finds here lie in shared memory and are its
- * parent's: a key that one of them set would be used by the other. */
+/* What a new process finds here is the copy of its parent's. It is left alone:
+ * tls_mem frees private memory only where it was made. */
 static void forget_cache_cb(void)
 {
 	memset(cache, 0, sizeof(cache));
@@ -116,6 +133,12 @@ enum tls_rc tls_record_init(struct tls_err *err)
 		if(next_id == NULL)
 			return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 		atomic_init(next_id, 1);
+	}
+	if(ended == NULL) {
+		ended = tls_port_alloc(sizeof(*ended));
+		if(ended == NULL)
+			return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
+		memset(ended, 0, sizeof(*ended));
 	}
 	return TLS_RC_OK;
 }
@@ -509,15 +532,22 @@ enum tls_rc tls_record_setup(struct tls_record *record, SSL *ssl,
 	return tls_ossl_fail(err, TLS_RC_TLS, "could not derive record keys");
 }
 
+/* ---- cipher contexts of this process ---- */
+
+/* Frees the context in SLOT, with the expanded key. */
+static void drop_slot(struct cached *slot)
+{
+	EVP_CIPHER_CTX_free(slot->ctx);
+	memset(slot, 0, sizeof(*slot));
+}
+
 void tls_record_forget(void)
 {
 	struct cached *slot = &cache[0][0][0];
 	size_t n = sizeof(cache) / sizeof(*slot);
 
-	for(; n > 0; n--, slot++) {
-		EVP_CIPHER_CTX_free(slot->ctx);
-		memset(slot, 0, sizeof(*slot));
-	}
+	for(; n > 0; n--, slot++)
+		drop_slot(slot);
 }
 
 static struct cached *slot_of(
@@ -526,61 +556,113 @@ static struct cached *slot_of(
 	return &cache[record->suite][side][record->id % CACHE_SLOTS];
 }
 
-void tls_record_clear(struct tls_record *record)
+/* Drops what this process has of the connection ID. */
+static void drop_id(uint64_t id)
 {
+	size_t suite;
 	int side;
 
-	for(side = 0; record->suite != 0 && side < 2; side++) {
-		struct cached *slot = slot_of(record, (enum tls_record_side)side);
+	for(suite = 1; suite < SUITES; suite++)
+		for(side = 0; side < 2; side++)
+			if(cache[suite][side][id % CACHE_SLOTS].id == id)
+				drop_slot(&cache[suite][side][id % CACHE_SLOTS]);
+}
 
-		if(slot->id != record->id)
-			continue;
-		EVP_CIPHER_CTX_reset(slot->ctx); /* wipes the expanded key */
-		slot->id = 0;
+/* Drops the contexts of connections that ended since this process last looked;
+ * all of them when more ended than were noted. */
+static void heed_ended(void)
+{
+	uint64_t n = atomic_load_explicit(&ended->n, memory_order_acquire);
+
+	while(ended_seen != n) {
+		size_t i = ended_seen % ENDED;
+		uint64_t before = atomic_load(&ended->entries[i].number);
+		uint64_t id = atomic_load(&ended->entries[i].id);
+		uint64_t number = atomic_load(&ended->entries[i].number);
+
+		if(before <= ended_seen || number != before)
+			return; /* being written just now: next time */
+		if(number != ended_seen + 1) {
+			tls_record_forget();
+			ended_seen = n;
+			return;
+		}
+		drop_id(id);
+		ended_seen++;
+	}
+}
+
+/* Tells every process that the connection ID ended. */
+static void note_ended(uint64_t id)
+{
+	uint64_t entry = atomic_fetch_add(&ended->n, 1);
+
+	atomic_store(&ended->entries[entry % ENDED].number, 0);
+	atomic_store(&ended->entries[entry % ENDED].id, id);
+	atomic_store(&ended->entries[entry % ENDED].number, entry + 1);
+}
+
+void tls_record_clear(struct tls_record *record)
+{
+	if(record->suite != 0) {
+		drop_id(record->id);
+		note_ended(record->id);
 	}
 	OPENSSL_cleanse(record, sizeof(*record));
 }
 
 /* ---- protection ---- */
 
+/* Puts cipher and key of RECORD into SLOT, whose context is there. */
+static bool set_key(struct cached *slot, const struct tls_record *record,
+		enum tls_record_side side, const unsigned char *nonce)
+{
+	const struct tls_record_half *half = &record->half[side];
+	const struct suite *suite = &suites[record->suite];
+	int enc = side == TLS_RECORD_WRITE;
+
+	slot->id = 0;
+	if(EVP_CipherInit_ex(
+			   slot->ctx, ciphers[record->suite], NULL, NULL, NULL, enc)
+			!= 1)
+		return false;
+	if(suite->mode == MODE_CCM
+			&& (EVP_CIPHER_CTX_ctrl(
+						slot->ctx, EVP_CTRL_AEAD_SET_IVLEN, TLS_RECORD_IV, NULL)
+							!= 1
+					|| EVP_CIPHER_CTX_ctrl(slot->ctx, EVP_CTRL_AEAD_SET_TAG,
+							   (int)suite->tag, NULL)
+							   != 1))
+		return false;
+	if(EVP_CipherInit_ex(slot->ctx, NULL, NULL, half->key, nonce, enc) != 1)
+		return false;
+	slot->id = record->id;
+	slot->epoch = half->epoch;
+	return true;
+}
+
 /* This process's context with the key of RECORD in it, ready for NONCE.
  * Setting the key costs more than a small record, hence the cache. */
 static EVP_CIPHER_CTX *context(const struct tls_record *record,
 		enum tls_record_side side, const unsigned char *nonce)
 {
-	const struct tls_record_half *half = &record->half[side];
-	const struct suite *suite = &suites[record->suite];
 	struct cached *slot = slot_of(record, side);
-	bool hit = slot->id == record->id && slot->epoch == half->epoch
-			   && suite->mode != MODE_CCM;
-	int enc = side == TLS_RECORD_WRITE;
-	EVP_CIPHER_CTX *ctx;
+	bool good;
 
+	heed_ended();
+	if(slot->id == record->id && slot->epoch == record->half[side].epoch
+			&& suites[record->suite].mode != MODE_CCM)
+		return EVP_CipherInit_ex(slot->ctx, NULL, NULL, NULL, nonce,
+					   side == TLS_RECORD_WRITE)
+							   == 1
+					   ? slot->ctx
+					   : NULL;
+	tls_mem_private_begin();
 	if(slot->ctx == NULL)
 		slot->ctx = EVP_CIPHER_CTX_new();
-	ctx = slot->ctx;
-	if(ctx == NULL)
-		return NULL;
-	if(hit)
-		return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, enc) == 1 ? ctx
-																		 : NULL;
-	slot->id = 0;
-	if(EVP_CipherInit_ex(ctx, ciphers[record->suite], NULL, NULL, NULL, enc)
-			!= 1)
-		return NULL;
-	if(suite->mode == MODE_CCM
-			&& (EVP_CIPHER_CTX_ctrl(
-						ctx, EVP_CTRL_AEAD_SET_IVLEN, TLS_RECORD_IV, NULL)
-							!= 1
-					|| EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG,
-							   (int)suite->tag, NULL)
-							   != 1))
-		return NULL;
-	if(EVP_CipherInit_ex(ctx, NULL, NULL, half->key, nonce, enc) != 1)
-		return NULL;
-	slot->id = record->id;
-	slot->epoch = half->epoch;
-	return ctx;
+	good = slot->ctx != NULL && set_key(slot, record, side, nonce);
+	tls_mem_private_end();
+	return good ? slot->ctx : NULL;
 }
 
 /* The nonce of the next record: RFC 8446 s5.3 and RFC 7905 s2 mix the counter

@@ -134,7 +134,8 @@ bool tls_record_suits(const struct ssl_st *ssl);
 enum tls_rc tls_record_setup(struct tls_record *record, struct ssl_st *ssl,
 		const struct tls_record_keys *keys, struct tls_err *err) TLS_MUST_CHECK;
 
-/* Wipes RECORD and this process's cached cipher contexts of it. */
+/* Wipes RECORD and this process's cached cipher contexts of it; every other
+ * process drops its own when it next seals or opens a record. */
 void tls_record_clear(struct tls_record *record);
 
 /* Seals N bytes (at most record->fragment) of TYPE into OUT, which has

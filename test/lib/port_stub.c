@@ -361,6 +361,87 @@ void tls_port_free(void *p)
 	arena_unlock();
 }
 
+/* In front of each private block; 16 bytes keep libc's alignment. */
+struct private_block
+{
+	struct private_block *next;
+	struct private_block **here; /* what points to this one */
+	size_t n;
+	uint64_t magic;
+};
+
+static struct private_block *private_first;
+static size_t private_blocks;
+static size_t private_bytes;
+
+/* Fails like the others, so that ladders reach it. */
+void *tls_port_private_alloc(size_t n)
+{
+	struct private_block *b;
+	bool fails;
+
+	arena_open();
+	arena_lock();
+	fails = must_fail_locked();
+	arena_unlock();
+	b = fails ? NULL : malloc(sizeof(*b) + n);
+	if(b == NULL)
+		return NULL;
+	b->n = n;
+	b->magic = MAGIC_LIVE;
+	b->next = private_first;
+	b->here = &private_first;
+	if(b->next != NULL)
+		b->next->here = &b->next;
+	private_first = b;
+	private_blocks++;
+	private_bytes += n;
+	return memset(b + 1, BYTE_FRESH, n);
+}
+
+void tls_port_private_free(void *p)
+{
+	struct private_block *b = (struct private_block *)p - 1;
+
+	if(p == NULL)
+		return;
+	if(b->magic != MAGIC_LIVE)
+		die("no private block");
+	b->magic = MAGIC_FREE;
+	*b->here = b->next;
+	if(b->next != NULL)
+		b->next->here = b->here;
+	private_blocks--;
+	private_bytes -= b->n;
+	free(b);
+}
+
+/* Reads poisoned bytes too. */
+__attribute__((no_sanitize("address"))) size_t port_stub_private_seen(void)
+{
+	const uintptr_t *word = (const uintptr_t *)the_arena;
+	const uintptr_t *end = word + the_arena->top / sizeof(*word);
+	const struct private_block *b;
+	size_t n = 0;
+
+	for(; word < end; word++) {
+		for(b = private_first; b != NULL; b = b->next)
+			if(*word >= (uintptr_t)b && *word < (uintptr_t)(b + 1) + b->n)
+				n++;
+	}
+	return n;
+}
+
+size_t port_stub_private_blocks(void)
+{
+	return private_blocks;
+}
+
+size_t port_stub_private_bytes(void)
+{
+	return private_bytes;
+}
+
 /* ---- tls_port.h: log, time, processes ---- */
 
 void tls_port_log(enum tls_log_level level, const char *fmt, ...)

@@ -32,7 +32,15 @@ void port_stub_reset(void);
 size_t port_stub_live_blocks(void);
 size_t port_stub_live_bytes(void);
 
-/* Allocation calls since the last reset, failed ones included: the length
+/* Private blocks and bytes that the calling process has. */
+size_t port_stub_private_blocks(void);
+size_t port_stub_private_bytes(void);
+
+/* Words in shared memory that look like pointers into private blocks of the
+ * calling process: there must be none. */
+size_t port_stub_private_seen(void);
+
+/* Allocation calls since the last reset, private ones too, failed ones included: the length
  * of a k-th failure ladder. */
 unsigned long port_stub_allocs(void);
 

@@ -5,6 +5,7 @@
 
 /* Tests of the allocator given to OpenSSL: that it is ours that is called,
  * the corners of its contract, and that any process may free. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,101 @@ static void test_end_inside(void)
 	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before);
 }
 
+/* ---- private memory ---- */
+
+static void test_private(void)
+{
+	size_t live = engine_live_blocks(), blocks = port_stub_private_blocks();
+	unsigned char *p, *q, *shared;
+
+	tls_mem_private_begin();
+	engine_fail_at(1);
+	CU_ASSERT_PTR_NULL(OPENSSL_malloc(100)); /* told, not made elsewhere */
+	port_stub_fail_at(0);
+	ERR_clear_error();
+	CU_ASSERT_PTR_NULL(OPENSSL_malloc(0));
+	p = OPENSSL_malloc(100);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	CU_ASSERT_EQUAL((uintptr_t)p % 16, 0);
+	memset(p, 'x', 100);
+	tls_mem_private_end();
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	CU_ASSERT_EQUAL(port_stub_private_blocks(), blocks + 1);
+	CU_ASSERT_EQUAL(port_stub_private_seen(), 0);
+	shared = OPENSSL_malloc(8);
+	memcpy(shared, &p, sizeof(p)); /* the search works */
+	CU_ASSERT_EQUAL(port_stub_private_seen(), 1);
+	memset(shared, 0, 8);
+	OPENSSL_free(shared);
+	/* what began private stays so, and a failure leaves it as it was */
+	engine_fail_at(1);
+	CU_ASSERT_PTR_NULL(OPENSSL_realloc(p, 200000));
+	port_stub_fail_at(0);
+	ERR_clear_error();
+	q = OPENSSL_realloc(p, 200000);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	CU_ASSERT_EQUAL(q[99], 'x');
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	CU_ASSERT_EQUAL(port_stub_private_blocks(), blocks + 1);
+	p = OPENSSL_malloc(100); /* outside: shared, for any process */
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 1);
+	OPENSSL_free(p);
+	OPENSSL_free(q);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	CU_ASSERT_EQUAL(port_stub_private_blocks(), blocks);
+}
+
+/* A child has the bytes, but the block is its parent's. */
+static void test_private_elsewhere(void)
+{
+	unsigned int before = port_stub_log_count(TLS_LOG_CRIT);
+	size_t blocks = port_stub_private_blocks();
+	int status;
+	pid_t pid;
+	void *p;
+
+	tls_mem_private_begin();
+	p = OPENSSL_malloc(100);
+	tls_mem_private_end();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	pid = fork();
+	if(pid == 0) {
+		OPENSSL_free(p);
+		_exit(port_stub_private_blocks() == blocks + 1 ? 0 : 1);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before + 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(port_stub_last_log(), "private memory"));
+	OPENSSL_free(p);
+	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before + 1);
+	CU_ASSERT_EQUAL(port_stub_private_blocks(), blocks);
+}
+
+/* Returns a block of this thread, which is in no scope. */
+static void *other_thread(void *arg)
+{
+	(void)arg;
+	return OPENSSL_malloc(100);
+}
+
+/* The scope is the thread's: another one may make what all processes use. */
+static void test_private_thread(void)
+{
+	size_t blocks = port_stub_private_blocks(), live = engine_live_blocks();
+	pthread_t thread;
+	void *p = NULL;
+
+	tls_mem_private_begin();
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, other_thread, NULL), 0);
+	CU_ASSERT_EQUAL(pthread_join(thread, &p), 0);
+	tls_mem_private_end();
+	CU_ASSERT_PTR_NOT_NULL(p);
+	CU_ASSERT_EQUAL(port_stub_private_blocks(), blocks);
+	OPENSSL_free(p);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+}
+
 void test_mem_add(void)
 {
 	CU_pSuite suite = CU_add_suite("mem", begin, NULL);
@@ -194,5 +290,8 @@ void test_mem_add(void)
 	CU_add_test(suite, "corners", test_corners);
 	CU_add_test(suite, "cache", test_cache);
 	CU_add_test(suite, "freed elsewhere", test_other_process);
+	CU_add_test(suite, "private", test_private);
+	CU_add_test(suite, "private, freed elsewhere", test_private_elsewhere);
+	CU_add_test(suite, "private, another thread", test_private_thread);
 	CU_add_test(suite, "a worker that ends inside", test_end_inside);
 }

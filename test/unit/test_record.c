@@ -18,6 +18,7 @@
 
 #include <CUnit/CUnit.h>
 
+#include "../../tls_mem.h"
 #include "../lib/port_stub.h"
 #include "record_rig.h"
 
@@ -455,6 +456,21 @@ static bool pass(struct tls_record *from, struct tls_record *to, size_t n)
 		   && !leak;
 }
 
+/* One record from A to B. */
+static bool passes(struct tls_record *a, struct tls_record *b)
+{
+	unsigned char wire[512], clear[512];
+	enum tls_record_type type;
+	struct tls_err err;
+	size_t n, n_clear;
+	int alert;
+
+	return tls_record_seal(a, 23, pattern, 100, wire, &n, &err) == TLS_RC_OK
+		   && tls_record_open(b, wire, n, clear, &n_clear, &type, &alert, &err)
+					  == TLS_RC_OK
+		   && n_clear == 100 && !memcmp(clear, pattern, 100);
+}
+
 static void test_cache_shared_slot(void)
 {
 	struct tls_record a[2], b[2];
@@ -518,6 +534,125 @@ static void test_cache_after_fork(void)
 		expect(pass(&a[0], &b[0], 40), row->reason, "after the fork");
 		tls_record_clear(&a[0]);
 		tls_record_clear(&b[0]);
+		tls_record_clear(&a[1]);
+		tls_record_clear(&b[1]);
+	}
+}
+
+/* Expanded keys are this process's own: no byte of them in shared memory, and
+ * nothing left of them when their connection is gone. */
+static void test_cache_private(void)
+{
+	struct tls_record a, b;
+	size_t i;
+
+	for(i = 0; i < N_SUITE_ROWS; i++) {
+		const struct suite_row *row = &suite_rows[i];
+		size_t blocks, live;
+
+		tls_record_forget();
+		live = engine_live_blocks();
+		blocks = port_stub_private_blocks();
+		rig_twins(&a, &b, row->suite, row->tls13, 64 * 700000);
+		expect(passes(&a, &b), row->reason, "a record");
+		expect(port_stub_private_blocks() > blocks, row->reason, "cached");
+		expect(port_stub_private_seen() == 0, row->reason,
+				"no other process has a way to private memory");
+		tls_ossl_thread_stop();
+		tls_mem_flush();
+		expect(port_stub_live_blocks() == live, row->reason,
+				"no shared memory for contexts");
+		tls_record_clear(&a);
+		tls_record_clear(&b);
+		expect(port_stub_private_blocks() == blocks, row->reason,
+				"dropped with the connection");
+	}
+}
+
+/* One end of a pipe each: a child that seals records when told. */
+struct other
+{
+	pid_t pid;
+	int ask; /* we write */
+	int say; /* we read */
+};
+
+/* Private blocks of the other process after it has used RECORD number WHICH. */
+static size_t other_uses(struct other *o, char which)
+{
+	size_t blocks = SIZE_MAX;
+
+	if(write(o->ask, &which, 1) != 1
+			|| read(o->say, &blocks, sizeof(blocks)) != sizeof(blocks))
+		return SIZE_MAX;
+	return blocks;
+}
+
+static void other_work(
+		int asked, int say, struct tls_record *a, struct tls_record *b)
+{
+	char which;
+
+	while(read(asked, &which, 1) == 1) {
+		struct tls_record copy[2] = {a[(int)which], b[(int)which]};
+		size_t blocks;
+
+		if(!passes(&copy[0], &copy[1]))
+			_exit(1);
+		blocks = port_stub_private_blocks();
+		if(write(say, &blocks, sizeof(blocks)) != sizeof(blocks))
+			_exit(2);
+	}
+	_exit(0);
+}
+
+static void other_start(
+		struct other *o, struct tls_record *a, struct tls_record *b)
+{
+	int to[2], from[2];
+
+	CU_ASSERT_FATAL(pipe(to) == 0 && pipe(from) == 0);
+	o->pid = fork();
+	if(o->pid == 0) {
+		close(to[1]);
+		close(from[0]);
+		other_work(to[0], from[1], a, b);
+	}
+	close(to[0]);
+	close(from[1]);
+	o->ask = to[1];
+	o->say = from[0];
+}
+
+/* A connection ends in the main process; the receiver that served it drops its
+ * expanded keys as well, also when so many ended that not all were noted. */
+static void test_cache_ended_elsewhere(void)
+{
+	static const int ends[] = {1, 255, 256, 257, 1000};
+	struct tls_record a[3], b[3], other[2];
+	size_t i, first, two, now;
+	struct other o;
+	int k;
+
+	for(i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		for(k = 0; k < 3; k++)
+			rig_twins(&a[k], &b[k], 1, true, 64 * 800000 + 2 * (uint64_t)k);
+		other_start(&o, a, b);
+		first = other_uses(&o, 0);
+		two = other_uses(&o, 1);
+		CU_ASSERT(first > 0 && first != SIZE_MAX && two > first);
+		for(k = 1; k < ends[i]; k++) {
+			rig_twins(&other[0], &other[1], 1, true,
+					64 * 900000 + 64 * (uint64_t)k);
+			tls_record_clear(&other[0]);
+		}
+		tls_record_clear(&a[0]);
+		tls_record_clear(&b[0]);
+		now = other_uses(&o, 1); /* has the keys of one connection again */
+		CU_ASSERT(now - port_stub_private_blocks() == two - first);
+		close(o.ask);
+		close(o.say);
+		CU_ASSERT(child_ok(o.pid));
 		tls_record_clear(&a[1]);
 		tls_record_clear(&b[1]);
 	}
@@ -1088,20 +1223,29 @@ static void test_idle_memory(void)
 					.role = role ? TLS_ROLE_CLIENT : TLS_ROLE_SERVER,
 					.version = version,
 					.tickets = 0};
-			size_t blocks, bytes;
+			size_t blocks, bytes, kept, kept_bytes;
 			struct rig rig;
 
 			CU_ASSERT_FATAL(rig_open(&rig, &s));
-			/* without traffic: cipher contexts are the process's */
+			/* with traffic: expanded keys are the process's own */
+			CU_ASSERT(
+					send_one(&rig, false, 5000) && send_one(&rig, true, 5000));
+			tls_ossl_thread_stop();
+			tls_mem_flush();
 			bytes = port_stub_live_bytes()
 					- tls_conn_info(rig.conn)->peer_der_len;
 			blocks = port_stub_live_blocks();
+			kept = port_stub_private_blocks();
+			kept_bytes = port_stub_private_bytes();
 			tls_conn_free(&rig.conn);
+			tls_mem_flush();
 			bytes -= port_stub_live_bytes();
 			blocks -= port_stub_live_blocks();
 			if(getenv("TLS_TEST_LOG") != NULL)
-				printf("idle connection: %zu blocks, %zu bytes\n", blocks,
-						bytes);
+				printf("idle connection: %zu blocks, %zu bytes; private: "
+					   "%zu blocks, %zu bytes\n",
+						blocks, bytes, kept - port_stub_private_blocks(),
+						kept_bytes - port_stub_private_bytes());
 			/* the connection, its facts, the certificate of a server */
 			expect(bytes <= 1200 && blocks <= (role ? 3 : 2), "idle connection",
 					role ? "client" : "server");
@@ -1251,6 +1395,8 @@ void test_record_add(void)
 	CU_add_test(suite, "RFC 8448 vectors", test_vectors);
 	CU_add_test(suite, "cache: shared slot", test_cache_shared_slot);
 	CU_add_test(suite, "cache: after fork", test_cache_after_fork);
+	CU_add_test(suite, "cache: private", test_cache_private);
+	CU_add_test(suite, "cache: ended elsewhere", test_cache_ended_elsewhere);
 	CU_add_test(suite, "processes", test_processes);
 	CU_add_test(suite, "engine in processes", test_engine_processes);
 	CU_add_test(suite, "all suites", test_peers);
