@@ -202,6 +202,7 @@ static void drop_ssl(struct tls_conn *conn)
 	tls_ossl_begin();
 	SSL_free(conn->ssl);
 	conn->ssl = NULL;
+	tls_verify_clear(&conn->verify); /* only the object asked for it */
 }
 
 static void drop_keys(struct tls_conn *conn)
