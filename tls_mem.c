@@ -78,8 +78,24 @@ void (*tls_mem_inside)(void);
 		if(tls_mem_inside != NULL) \
 			tls_mem_inside();      \
 	} while(0)
+/* All invariants each so many times: they look at every cached block. */
+#define CHECK_EVERY 64
+
+static bool is_valid_entered(void);
+
+static void check(void)
+{
+	static unsigned int times;
+
+	if(times++ % CHECK_EVERY != 0 || is_valid_entered())
+		return;
+	tls_port_log(TLS_LOG_CRIT, "BUG: the cache of OpenSSL's memory is broken");
+	__builtin_trap();
+}
+#define CHECK() check()
 #else
 #define INSIDE() ((void)0)
+#define CHECK() ((void)0)
 #endif
 
 /* False when the calling thread is inside already: what it interrupted holds
@@ -101,6 +117,7 @@ static bool enter(void)
 
 static void leave(void)
 {
+	CHECK();
 	INSIDE();
 	atomic_store_explicit(&cache.owner, 0, memory_order_release);
 }
@@ -491,15 +508,13 @@ void tls_mem_stats(struct tls_mem_stats *out)
 		leave();
 }
 
-bool tls_mem_is_valid(void)
+static bool is_valid_entered(void)
 {
 	size_t bytes = 0;
 	size_t blocks = 0;
 	bool valid = true;
 	uint32_t c;
 
-	if(!enter())
-		return true; /* between two states */
 	for(c = 0; c < CLASSES && valid; c++) {
 		const struct cached *block = cache.first[c];
 		unsigned int n = 0;
@@ -511,8 +526,17 @@ bool tls_mem_is_valid(void)
 		blocks += n;
 		bytes += n * class_size(c);
 	}
-	valid = valid && blocks == cache.stats.cached_blocks
-			&& bytes == cache.stats.cached_bytes && bytes <= TLS_MEM_CACHE_MAX;
+	return valid && blocks == cache.stats.cached_blocks
+		   && bytes == cache.stats.cached_bytes && bytes <= TLS_MEM_CACHE_MAX;
+}
+
+bool tls_mem_is_valid(void)
+{
+	bool valid;
+
+	if(!enter())
+		return true; /* between two states */
+	valid = is_valid_entered();
 	leave();
 	return valid;
 }

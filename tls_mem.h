@@ -71,7 +71,8 @@ extern void (*tls_mem_inside)(void);
 /* Figures of the calling process into *OUT. */
 void tls_mem_stats(struct tls_mem_stats *out);
 
-/* Invariants of this process's cache: bounds, headers, counts. */
+/* Invariants of this process's cache: bounds, headers, counts. A build with
+ * -DTLS_CHECKS looks at them again and again, and traps with a BUG line. */
 bool tls_mem_is_valid(void);
 
 #endif

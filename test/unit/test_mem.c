@@ -282,6 +282,31 @@ static void test_private_thread(void)
 	CU_ASSERT_EQUAL(engine_live_blocks(), live);
 }
 
+/* Somebody writes in front of a block that was freed: the builds of the tests
+ * stop there, not where the block is used next. */
+static void test_broken(void)
+{
+	unsigned int before = port_stub_log_count(TLS_LOG_CRIT);
+	int status;
+	pid_t pid;
+	char *p;
+	int i;
+
+	pid = fork();
+	if(pid == 0) {
+		signal(SIGILL, SIG_DFL);
+		p = OPENSSL_malloc(3000);
+		OPENSSL_free(p);
+		memset(p - 8, 'x', 4);
+		for(i = 0; i < 1000; i++)
+			OPENSSL_free(OPENSSL_malloc(100));
+		_exit(0);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL);
+	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before + 1);
+}
+
 void test_mem_add(void)
 {
 	CU_pSuite suite = CU_add_suite("mem", begin, NULL);
@@ -290,6 +315,7 @@ void test_mem_add(void)
 	CU_add_test(suite, "corners", test_corners);
 	CU_add_test(suite, "cache", test_cache);
 	CU_add_test(suite, "freed elsewhere", test_other_process);
+	CU_add_test(suite, "a broken cache", test_broken);
 	CU_add_test(suite, "private", test_private);
 	CU_add_test(suite, "private, freed elsewhere", test_private_elsewhere);
 	CU_add_test(suite, "private, another thread", test_private_thread);
