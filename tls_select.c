@@ -12,6 +12,8 @@
 #include <strings.h>
 
 #include "../../core/strutils.h"
+#include "tls_domain.h"
+#include "tls_ident.h"
 #include "tls_info.h"
 #include "tls_server.h"
 #include "tls_x509.h"
@@ -33,6 +35,16 @@ enum item
 	ITEM_EXPIRED,
 	ITEM_SELF_SIGNED,
 	ITEM_CHAIN,
+	ITEM_VERIFY_RESULT,
+	ITEM_VERIFY_REASON,
+	ITEM_NAME_OK,
+	ITEM_ALPN,
+	ITEM_GROUP,
+	ITEM_RESUMED,
+	ITEM_PROFILE,
+	ITEM_PEER_NAME,
+	ITEM_FINGERPRINT,
+	ITEM_DAYS_LEFT,
 	ITEM_VERSION,
 	ITEM_SERIAL,
 	ITEM_SUBJECT,
@@ -75,6 +87,7 @@ struct answer
 struct source
 {
 	const struct tls_info *info;
+	const struct tls_profile *profile;
 	const unsigned char *der; /* NULL when that side has no certificate */
 	size_t n_der;
 	int index;
@@ -183,6 +196,60 @@ static void get_verdict(const struct source *src, int which, struct answer *out)
 				(int)tls_x509_verdict(src->info->verify_result) == which);
 }
 
+/* Null without a certificate: there was nothing to verify. */
+static void get_verify_result(
+		const struct source *src, int which, struct answer *out)
+{
+	(void)which;
+	if(src->info->peer_presented)
+		say_number(out, ANSWER_NUMBER, (int)src->info->verify_result);
+}
+
+static void get_verify_reason(
+		const struct source *src, int which, struct answer *out)
+{
+	const char *text = tls_info_verify_text(src->info);
+
+	(void)which;
+	if(src->info->peer_presented)
+		say(out, text, strlen(text));
+}
+
+/* A name in a certificate that nobody vouches for is only a claim. */
+static void get_name_ok(const struct source *src, int which, struct answer *out)
+{
+	(void)which;
+	if(src->info->name_ok >= 0)
+		say_number(out, ANSWER_NUMBER,
+				src->info->name_ok == 1 && tls_info_peer_verified(src->info));
+}
+
+static void get_alpn(const struct source *src, int which, struct answer *out)
+{
+	(void)which;
+	if(src->info->alpn != NULL)
+		say(out, src->info->alpn, strlen(src->info->alpn));
+}
+
+static void get_group(const struct source *src, int which, struct answer *out)
+{
+	(void)which;
+	if(src->info->group[0] != '\0')
+		say(out, src->info->group, strlen(src->info->group));
+}
+
+static void get_resumed(const struct source *src, int which, struct answer *out)
+{
+	(void)which;
+	say_number(out, ANSWER_NUMBER, src->info->resumed);
+}
+
+static void get_profile(const struct source *src, int which, struct answer *out)
+{
+	(void)which;
+	say(out, src->profile->label, strlen(src->profile->label));
+}
+
 /* ---- answers about a certificate ---- */
 
 /* Asks for one field; VALUE lies in a buffer until the next question. */
@@ -218,6 +285,16 @@ static void get_version(const struct source *src, int field, struct answer *out)
 
 	if(ask_certificate(src, &query, &value))
 		say_number(out, ANSWER_DIGITS, (int)value.number);
+}
+
+static void get_days_left(
+		const struct source *src, int field, struct answer *out)
+{
+	struct tls_x509_query query = {.field = (enum tls_x509_field)field};
+	struct tls_x509_value value;
+
+	if(ask_certificate(src, &query, &value))
+		say_number(out, ANSWER_NUMBER, (int)value.number);
 }
 
 static void get_urlencoded(
@@ -335,6 +412,15 @@ static const struct item_row items[] = {
 		{ITEM_EXPIRED, 1, get_verdict, TLS_X509_EXPIRED},
 		{ITEM_SELF_SIGNED, 1, get_verdict, TLS_X509_SELF_SIGNED},
 		{ITEM_CHAIN, 1, get_chain, TLS_X509_PEM},
+		{ITEM_VERIFY_RESULT, 1, get_verify_result, 0},
+		{ITEM_VERIFY_REASON, 1, get_verify_reason, 0},
+		{ITEM_NAME_OK, 1, get_name_ok, 0},
+		{ITEM_ALPN, 1, get_alpn, 0},
+		{ITEM_GROUP, 1, get_group, 0},
+		{ITEM_RESUMED, 1, get_resumed, 0},
+		{ITEM_PROFILE, 1, get_profile, 0},
+		{ITEM_FINGERPRINT, 1, get_text, TLS_X509_FINGERPRINT},
+		{ITEM_DAYS_LEFT, 1, get_days_left, TLS_X509_DAYS_LEFT},
 		{ITEM_VERSION, 1, get_version, TLS_X509_VERSION},
 		{ITEM_SERIAL, 1, get_text, TLS_X509_SERIAL},
 		{ITEM_SUBJECT, 1, get_text, TLS_X509_SUBJECT},
@@ -361,6 +447,15 @@ static void look_up(const struct source *src, int item, struct answer *out)
 	}
 }
 
+/* The wish for the next connection, not a fact of this one. */
+static void get_peer_name(struct answer *out)
+{
+	const char *name = tls_server_wished_peer();
+
+	if(name != NULL)
+		say(out, name, strlen(name));
+}
+
 /* Answers WHAT (item and side) with number INDEX for the connection of MSG;
  * null when it is not TLS, gone, not yet established or has no such value. */
 static void ask(struct sip_msg *msg, int what, int index, struct answer *out)
@@ -369,9 +464,12 @@ static void ask(struct sip_msg *msg, int what, int index, struct answer *out)
 	struct source src = {.index = index, .my = (what & MY) != 0};
 
 	memset(out, 0, sizeof(*out));
+	if((what & ~MY) == ITEM_PEER_NAME)
+		get_peer_name(out);
 	if(c == NULL)
 		return;
 	src.info = tls_server_info(c);
+	src.profile = tls_server_profile(c);
 	if(src.info != NULL) {
 		if(src.my) {
 			src.der = tls_server_my_certificate(c, &src.n_der);
@@ -445,9 +543,39 @@ static int parse_line_cb(pv_spec_p spec, str *in)
 			{"m_subject_line", MY | ITEM_SUBJECT},
 			{"m_issuer_line", MY | ITEM_ISSUER},
 			{"p_subject_line", PEER | ITEM_SUBJECT},
-			{"p_issuer_line", PEER | ITEM_ISSUER}, {NULL, 0}};
+			{"p_issuer_line", PEER | ITEM_ISSUER},
+			{"peer_name", ITEM_PEER_NAME}, {"peer_name_ok", ITEM_NAME_OK},
+			{"verify_result", ITEM_VERIFY_RESULT},
+			{"verify_reason", ITEM_VERIFY_REASON}, {"alpn", ITEM_ALPN},
+			{"group", ITEM_GROUP}, {"resumed", ITEM_RESUMED},
+			{"profile", ITEM_PROFILE},
+			{"peer_fingerprint", PEER | ITEM_FINGERPRINT},
+			{"my_fingerprint", MY | ITEM_FINGERPRINT},
+			{"peer_days_left", PEER | ITEM_DAYS_LEFT},
+			{"my_days_left", MY | ITEM_DAYS_LEFT}, {NULL, 0}};
 
 	return choose(spec, in, names);
+}
+
+/* Host contract: core/pvar.h. $tls(peer_name) is the one that can be set;
+ * $null takes the wish back. 0, or -1 with a reason in the log. */
+static int variable_set_cb(
+		struct sip_msg *msg, pv_param_t *param, int op, pv_value_t *value)
+{
+	(void)msg;
+	(void)op;
+	if((int)param->pvn.u.isname.name.n != ITEM_PEER_NAME) {
+		LM_ERR("only $tls(peer_name) can be set\n");
+		return -1;
+	}
+	if(value == NULL || (value->flags & PV_VAL_NULL) != 0)
+		return tls_server_wish_peer("", 0) ? 0 : -1;
+	if((value->flags & PV_VAL_STR) == 0
+			|| !tls_server_wish_peer(value->rs.s, (size_t)value->rs.len)) {
+		LM_ERR("$tls(peer_name): the value is too long or not a text\n");
+		return -1;
+	}
+	return 0;
 }
 
 static int variable_init_cb(pv_spec_p spec, int what)
@@ -457,11 +585,13 @@ static int variable_init_cb(pv_spec_p spec, int what)
 	return 0;
 }
 
-#define PV_ROW(name_, what_, parse_name_, parse_index_)                        \
+#define PV_SET_ROW(name_, what_, set_, parse_name_, parse_index_)              \
 	{                                                                          \
-		STR_STATIC_INIT(name_), PVT_OTHER, variable_get_cb, NULL, parse_name_, \
+		STR_STATIC_INIT(name_), PVT_OTHER, variable_get_cb, set_, parse_name_, \
 				parse_index_, variable_init_cb, what_                          \
 	}
+#define PV_ROW(name_, what_, parse_name_, parse_index_) \
+	PV_SET_ROW(name_, what_, NULL, parse_name_, parse_index_)
 #define PV(name_, what_) PV_ROW(name_, what_, NULL, NULL)
 #define PV_SAN(name_, what_) PV_ROW(name_, what_, NULL, pv_parse_index)
 #define PV_COUNT(name_, what_) PV_ROW(name_, what_, parse_count_cb, NULL)
@@ -492,7 +622,7 @@ pv_export_t tls_select_pvs[] = {
 		PV("tls_my_subject", MY | ITEM_SUBJECT),
 		PV("tls_peer_issuer", PEER | ITEM_ISSUER),
 		PV("tls_my_issuer", MY | ITEM_ISSUER),
-		PV_ROW("tls", 0, parse_line_cb, NULL),
+		PV_SET_ROW("tls", 0, variable_set_cb, parse_line_cb, NULL),
 
 		PV("tls_peer_subject_cn", PEER | SUBJECT(CN)),
 		PV("tls_peer_subject_locality", PEER | SUBJECT(LOCALITY)),
@@ -744,6 +874,39 @@ static int is_peer_verified(struct sip_msg *msg, char *p1, char *p2)
 	return peer_verified(msg);
 }
 
+/* KSR.tls.peer_match(name) and the function of the native script: 1 when the
+ * peer's chain verified and its certificate speaks for the SIP domain NAME by
+ * RFC 5922, else -1. */
+static int peer_match(struct sip_msg *msg, str *name)
+{
+	struct tcp_connection *c = tls_server_get(msg);
+	const struct tls_info *info = c != NULL ? tls_server_info(c) : NULL;
+	bool good = false;
+	enum tls_rc rc = TLS_RC_OK;
+
+	if(info != NULL && tls_info_peer_verified(info) && info->peer_der != NULL
+			&& name->len > 0)
+		rc = tls_ident_match_der(info->peer_der, info->peer_der_len, name->s,
+				(size_t)name->len, TLS_IDENT_SIP,
+				tls_server_profile(c)->p.verify_name_wildcards != 0, &good);
+	if(rc != TLS_RC_OK)
+		LM_DBG("tls_peer_match: \"%.*s\" is not a name\n", name->len, name->s);
+	tls_server_put(c);
+	return good ? 1 : -1;
+}
+
+static int match_peer(struct sip_msg *msg, char *p1, char *p2)
+{
+	str name;
+
+	(void)p2;
+	if(fixup_get_svalue(msg, (gparam_t *)p1, &name) < 0) {
+		LM_ERR("tls_peer_match: the parameter has no value\n");
+		return -1;
+	}
+	return peer_match(msg, &name);
+}
+
 /* KSR.tls.set_connect_server_id(id) and the function of the native script. A
  * wish that cannot be kept is an error in the log, never the end of the
  * message, as in the stock module. */
@@ -772,6 +935,8 @@ static int set_connect_server_id(struct sip_msg *msg, char *p1, char *p2)
 cmd_export_t tls_select_cmds[] = {
 		{"is_peer_verified", (cmd_function)is_peer_verified, 0, NULL, NULL,
 				REQUEST_ROUTE},
+		{"tls_peer_match", (cmd_function)match_peer, 1, fixup_spve_null,
+				fixup_free_spve_null, ANY_ROUTE},
 		{"tls_set_connect_server_id", (cmd_function)set_connect_server_id, 1,
 				fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
 		{NULL, NULL, 0, NULL, NULL, 0},
@@ -842,6 +1007,7 @@ static sr_kemi_xval_t *kemi_cget(sip_msg_t *msg, str *name)
 
 static sr_kemi_t kemi_functions[] = {
 		KEMI("is_peer_verified", SR_KEMIP_INT, peer_verified, SR_KEMIP_NONE),
+		KEMI("peer_match", SR_KEMIP_INT, peer_match, SR_KEMIP_STR),
 		KEMI("set_connect_server_id", SR_KEMIP_INT, wish_id, SR_KEMIP_STR),
 		KEMI("cget", SR_KEMIP_XVAL, kemi_cget, SR_KEMIP_STR),
 		{STR_NULL, STR_NULL, 0, NULL, {0, 0, 0, 0, 0, 0}},

@@ -173,12 +173,14 @@ struct message
 	int process;
 };
 
-/* The wish of tls_server_wish_id and the message that it belongs to. */
-static struct
+/* A wish of the script and the message that it belongs to. */
+struct script_wish
 {
 	char id[WISH_MAX]; /* empty = none */
 	struct message message;
-} wished;
+};
+static struct script_wish wished;	   /* tls_server_wish_id */
+static struct script_wish wished_peer; /* tls_server_wish_peer */
 
 /* Fields of the xavp. */
 enum wish
@@ -208,14 +210,31 @@ static bool is_at_hand(const struct message *message)
 	return message->number == msg_no && message->process == process_no;
 }
 
+static bool set_wish(struct script_wish *wish, const char *text, size_t n)
+{
+	if(n >= sizeof(wish->id) || memchr(text, 0, n) != NULL)
+		return false;
+	memcpy(wish->id, text, n);
+	wish->id[n] = '\0';
+	note_message(&wish->message);
+	return true;
+}
+
 bool tls_server_wish_id(const char *id, size_t n)
 {
-	if(n >= sizeof(wished.id) || memchr(id, 0, n) != NULL)
-		return false;
-	memcpy(wished.id, id, n);
-	wished.id[n] = '\0';
-	note_message(&wished.message);
-	return true;
+	return set_wish(&wished, id, n);
+}
+
+bool tls_server_wish_peer(const char *name, size_t n)
+{
+	return set_wish(&wished_peer, name, n);
+}
+
+const char *tls_server_wished_peer(void)
+{
+	return wished_peer.id[0] != '\0' && is_at_hand(&wished_peer.message)
+				   ? wished_peer.id
+				   : NULL;
 }
 
 /* Host contract: core/script_cb.h; the script is through with a message. What
@@ -226,6 +245,7 @@ static int script_end_cb(struct sip_msg *msg, unsigned int flags, void *param)
 	(void)flags;
 	(void)param;
 	wished.id[0] = '\0';
+	wished_peer.id[0] = '\0';
 	refused.fields = 0;
 	return 1;
 }
@@ -312,7 +332,9 @@ struct wishes
  * working on. WISHES and the wish of the process must outlive QUERY. */
 static void query_wishes(struct tls_domain_query *query, struct wishes *wishes)
 {
-	if(!read_wish(WISH_PEER_NAME, wishes->peer))
+	if(tls_server_wished_peer() != NULL)
+		memcpy(wishes->peer, wished_peer.id, sizeof(wishes->peer));
+	else if(!read_wish(WISH_PEER_NAME, wishes->peer))
 		wishes->peer[0] = '\0';
 	if(read_wish(WISH_SERVER_NAME, wishes->name))
 		query->name = wishes->name;

@@ -46,6 +46,13 @@ void tls_server_hooks(struct tls_hooks *hooks);
  * otherwise. False when ID is too long or has a NUL byte. */
 bool tls_server_wish_id(const char *id, size_t n);
 
+/* The peer of the next connection that this process opens for the message at
+ * hand has to be NAME of N bytes (verify_name), whatever the xavp says; 0 bytes
+ * take it back. False when NAME is too long or has a NUL byte. The second
+ * tells the name, NULL when there is none for this message. */
+bool tls_server_wish_peer(const char *name, size_t n);
+const char *tls_server_wished_peer(void);
+
 /* Has the host tell when a script is through with a message: wishes end with
  * it. Main process, once, while modules are initialised. TLS_RC_OK or
  * TLS_RC_NOMEM. */

@@ -402,6 +402,37 @@ static enum tls_rc get_pem(struct bytes in, struct tls_x509_value *value)
 	return rc;
 }
 
+static enum tls_rc get_fingerprint(
+		struct bytes in, struct tls_x509_value *value)
+{
+	unsigned char sum[SHA256_DIGEST_LENGTH];
+	char text[2 * sizeof(sum) + 1];
+	unsigned int n = 0, i;
+
+	if(EVP_Digest(in.p, in.n, sum, &n, EVP_sha256(), NULL) != 1
+			|| n != sizeof(sum))
+		return failure();
+	for(i = 0; i < n; i++)
+		snprintf(text + 2 * i, 3, "%02x", sum[i]);
+	return put(value, text, sizeof(text) - 1, sizeof(text));
+}
+
+/* Rounded towards less: half a day after the end is -1, not 0. */
+static enum tls_rc get_days_left(struct bytes in, struct tls_x509_value *value)
+{
+	ASN1_TIME *at = d2i_ASN1_TIME(NULL, &in.p, (long)in.n);
+	int days = 0, seconds = 0;
+	int good;
+
+	if(at == NULL)
+		return failure();
+	good = ASN1_TIME_diff(&days, &seconds, NULL, at);
+	ASN1_TIME_free(at);
+	if(good != 1)
+		return failure();
+	return put_number(value, seconds < 0 ? days - 1L : days);
+}
+
 /* ---- the question ---- */
 
 static enum tls_rc get_field(struct bytes all, const struct places *at,
@@ -429,6 +460,10 @@ static enum tls_rc get_field(struct bytes all, const struct places *at,
 			return get_time(at->not_after, value);
 		case TLS_X509_PEM:
 			return get_pem(all, value);
+		case TLS_X509_FINGERPRINT:
+			return get_fingerprint(all, value);
+		case TLS_X509_DAYS_LEFT:
+			return get_days_left(at->not_after, value);
 	}
 	return TLS_RC_BUG;
 }

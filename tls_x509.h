@@ -34,7 +34,9 @@ enum tls_x509_field
 	TLS_X509_SAN_COUNT, /* number of alternative names of that kind */
 	TLS_X509_NOT_BEFORE,
 	TLS_X509_NOT_AFTER,
-	TLS_X509_PEM
+	TLS_X509_PEM,
+	TLS_X509_FINGERPRINT, /* SHA-256 of the DER form, hexadecimal */
+	TLS_X509_DAYS_LEFT	  /* number of whole days, negative when over */
 };
 
 /* Kinds of name components. */
@@ -75,7 +77,8 @@ struct tls_x509_value
 	size_t size;
 	bool present; /* set: the certificate has this field */
 	size_t n;	  /* set: bytes in BUF, which end with a 0 byte more */
-	long number;  /* set: VERSION and SAN_COUNT, which also come as text */
+	/* set: VERSION, SAN_COUNT and DAYS_LEFT, which also come as text */
+	long number;
 };
 
 /* Reads the field QUERY of the certificate in the N_DER bytes at DER.

@@ -35,6 +35,7 @@ packages_of()
 		test) echo "libcunit1-dev openssl gnutls-bin procps" \
 				"kamailio-websocket-modules kamailio-extra-modules" \
 				"kamailio-postgres-modules kamailio-utils-modules" \
+				"kamailio-lua-modules" \
 				"$(stock_module)" ;;
 		lint) echo "clang-format perl" ;;
 		doc) echo "docbook-xml docbook-xsl libxml2-utils perl w3m xsltproc" ;;

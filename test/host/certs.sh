@@ -37,6 +37,21 @@ leaf ecdsa ec localhost ca 30
 leaf rsa rsa localhost ca 30
 leaf client ec client.example.org ca 30
 leaf foreign ec stranger.example.org foreign-ca 30
+# With every field that scripts may read; nr differs between the two.
+rich() { # file, nr, days
+	key "$1" ec
+	printf '%s\n' "subjectAltName=@names" "basicConstraints=CA:FALSE" \
+		"[names]" "DNS.1=rich$2.example.org" "DNS.2=second$2.example.org" \
+		"URI.1=sip:sip$2.example.org" "URI.2=sip:user@users$2.example.org" \
+		"email.1=mail$2@example.org" "IP.1=192.0.2.$2" "IP.2=2001:db8::$2" \
+		>"$1.ext"
+	openssl req -new -key "$1.key" -utf8 -subj "/C=DE/ST=State $2/L=Town $2/$(
+		)O=Org $2/OU=Unit $2/CN=Rich $2/UID=uid$2" -out "$1.csr"
+	openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key \
+		-set_serial "90071992547409$2" -days "$3" -extfile "$1.ext" -out "$1.pem"
+}
+rich rich-server 11 20
+rich rich-client 22 40
 openssl pkey -in ecdsa.key -aes-128-cbc -passout pass:secret -out encrypted.key
 printf -- '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n' \
 	>garbage.key

@@ -37,6 +37,7 @@
 	X(verify)    \
 	X(ident)     \
 	X(zoo)       \
+	X(resume)    \
 	X(rand)      \
 	X(record)    \
 	X(post)

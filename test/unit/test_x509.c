@@ -145,7 +145,7 @@ static const struct tls_x509_query questions[] = {FIELD(VERSION), FIELD(SERIAL),
 		PART(STATE), PART(ORGANIZATION), PART(UNIT), PART(UID), ISSUER(CN),
 		SAN(EMAIL, 0), SAN(HOST, 0), SAN(HOST, 1), SAN(URI, 0), SAN(IP, 0),
 		SANS(EMAIL), SANS(HOST), SANS(URI), SANS(IP), FIELD(NOT_BEFORE),
-		FIELD(NOT_AFTER), FIELD(PEM)};
+		FIELD(NOT_AFTER), FIELD(PEM), FIELD(FINGERPRINT), FIELD(DAYS_LEFT)};
 
 /* WANT NULL with OK means: not there. */
 struct want_row
@@ -692,6 +692,43 @@ static int suite_init(void)
 	return 0;
 }
 
+/* SHA-256 over all bytes, and days that count down by whole ones. */
+static void test_fingerprint_and_days(void)
+{
+	static const struct
+	{
+		long seconds;
+		long days;
+	} rows[] = {{-2 * 86400L - 60, -3}, {-60, -1}, {86400L - 60, 0},
+			{86400L + 60, 1}, {20000 * 86400L + 60, 20000}};
+	unsigned char sum[32];
+	char text[65];
+	char buf[128];
+	struct tls_x509_value value = {.buf = buf, .size = sizeof(buf)};
+	size_t i, k;
+
+	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		X509 *cert = blank();
+		struct der der;
+
+		X509_gmtime_adj(X509_getm_notAfter(cert), 0);
+		X509_time_adj_ex(X509_getm_notAfter(cert), 0, rows[i].seconds, NULL);
+		der = finish(cert);
+		CU_ASSERT_EQUAL(
+				get(&der, (struct tls_x509_query)FIELD(DAYS_LEFT), &value),
+				TLS_RC_OK);
+		CU_ASSERT_EQUAL(value.number, rows[i].days);
+		EVP_Digest(der.bytes, der.n, sum, NULL, EVP_sha256(), NULL);
+		for(k = 0; k < sizeof(sum); k++)
+			snprintf(text + 2 * k, 3, "%02x", sum[k]);
+		CU_ASSERT_EQUAL(
+				get(&der, (struct tls_x509_query)FIELD(FINGERPRINT), &value),
+				TLS_RC_OK);
+		CU_ASSERT_STRING_EQUAL(value.buf, text);
+		free(der.bytes);
+	}
+}
+
 void test_x509_add(void)
 {
 	CU_pSuite suite = CU_add_suite("x509", suite_init, NULL);
@@ -706,6 +743,7 @@ void test_x509_add(void)
 	CU_add_test(suite, "times that are none", test_bad_times);
 	CU_add_test(suite, "a certificate with everything", test_rich);
 	CU_add_test(suite, "PEM is the certificate", test_pem);
+	CU_add_test(suite, "fingerprint and days left", test_fingerprint_and_days);
 	CU_add_test(suite, "each allocation fails once", test_memory);
 	CU_add_test(suite, "verdicts", test_verdicts);
 }

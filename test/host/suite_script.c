@@ -1,0 +1,550 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* Every variable, select and function, asked by a native script and by a KEMI
+ * script (Lua) of a real server, and compared with what "openssl x509" says
+ * about the same certificates (cert_fields.sh) and with what the client's own
+ * OpenSSL knows. The suite owns one Kamailio. One process, no lock. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hostlib.h"
+#include "hostpeer.h"
+#include "hostsuite.h"
+
+/* How a field of a certificate is asked for; %s is "peer" or "my". */
+struct form
+{
+	const char *field; /* of cert_fields.sh */
+	const char *pv;
+	const char *select; /* NULL = there is none */
+};
+
+#define NAME_PART(who_, part_, short_)                                       \
+	{                                                                        \
+		who_ "_" part_, "$tls_%s_" who_ "_" part_, "tls.%s." who_ "." short_ \
+	}
+#define NAME_PARTS(who_)                                                     \
+	NAME_PART(who_, "cn", "cn"), NAME_PART(who_, "locality", "l"),           \
+			NAME_PART(who_, "country", "c"), NAME_PART(who_, "state", "st"), \
+			NAME_PART(who_, "organization", "o"),                            \
+			NAME_PART(who_, "unit", "ou")
+
+static const struct form forms[] = {
+		{"version", "$tls_%s_version", "tls.%s.version"},
+		{"serial", "$tls_%s_serial", "tls.%s.sn"},
+		{"serial", "$tls_%s_serial", "tls.%s.serialNumber"},
+		{"subject", "$tls_%s_subject", NULL},
+		{"issuer", "$tls_%s_issuer", NULL},
+		NAME_PARTS("subject"),
+		NAME_PARTS("issuer"),
+		{"subject_cn", "$tls_%s_subject_cn", "tls.%s"},
+		{"subject_cn", "$tls_%s_subject_cn", "tls.%s.subject"},
+		{"issuer_cn", "$tls_%s_issuer_cn", "tls.%s.issuer"},
+		{"subject_uid", "$tls_%s_subject_uid", "tls.%s.subject.uid"},
+		{"notBefore", "$tls_%s_notBefore", "tls.%s.notBefore"},
+		{"notAfter", "$tls_%s_notAfter", "tls.%s.not_after"},
+		{"fingerprint", "$tls(%s_fingerprint)", NULL},
+		{"days_left", "$tls(%s_days_left)", NULL},
+		{"san_email", "$tls_%s_san_email", "tls.%s.email"},
+		{"san_hostname", "$tls_%s_san_hostname", "tls.%s.host"},
+		{"san_hostname_1", "$(tls_%s_san_hostname[1])", "tls.%s.dns[1]"},
+		{"none", "$(tls_%s_san_hostname[2])", "tls.%s.dns[2]"},
+		{"san_uri", "$tls_%s_san_uri", "tls.%s.uri"},
+		{"san_uri_1", "$(tls_%s_san_uri[1])", "tls.%s.url[1]"},
+		{"san_ip", "$tls_%s_san_ip", "tls.%s.ip"},
+		{"count_dns", "$tls_%s_san_count(DNS)", NULL},
+		{"count_uri", "$tls_%s_san_count(URI)", NULL},
+		{"count_email", "$tls_%s_san_count(EMAIL)", NULL},
+		{"count_ip", "$tls_%s_san_count(IP)", NULL},
+};
+#define N_FORMS (sizeof(forms) / sizeof(forms[0]))
+
+/* Those of the connection; what they should say is told by the test. */
+static const char *const facts[] = {"$tls_version", "$tls_description",
+		"$tls_cipher_info", "$tls_cipher_bits", "$tls_peer_server_name",
+		"$tls_peer_verified", "$tls_peer_revoked", "$tls_peer_expired",
+		"$tls_peer_selfsigned", "$tls(verify_result)", "$tls(verify_reason)",
+		"$tls(peer_name_ok)", "$tls(alpn)", "$tls(group)", "$tls(resumed)",
+		"$tls(profile)", "$tls(peer_name)", "$tls(p_subject_line)",
+		"$tls(m_subject_line)", "$tls(p_issuer_line)", "$tls(m_issuer_line)"};
+#define N_FACTS (sizeof(facts) / sizeof(facts[0]))
+
+static const char *const fact_selects[] = {"tls", "tls.version", "tls.desc",
+		"tls.cipher", "tls.cipher.bits", "tls.server_name", "tls.peer.verified",
+		"tls.peer.revoked", "tls.peer.expired", "tls.peer.self_signed"};
+#define N_FACT_SELECTS (sizeof(fact_selects) / sizeof(fact_selects[0]))
+
+/* Values that are too long for a line of a reply: their MD5. */
+static const char *const pems[] = {"$(tls_peer_raw_cert{s.md5})",
+		"$(tls_my_raw_cert{s.md5})",
+		"$(tls_peer_urlencoded_cert{s.urldecode.param}{s.md5})",
+		"$(tls_my_urlencoded_cert{s.urldecode.param}{s.md5})",
+		"$(sel(tls.peer.rawCert){s.md5})",
+		"$(sel(tls.peer.verified_cert_chain[0]){s.md5})",
+		"$(sel(tls.my.URLEncodedCert){s.urldecode.param}{s.md5})"};
+#define N_PEMS (sizeof(pems) / sizeof(pems[0]))
+
+static struct host_kam shared;
+static char expected[2][8192]; /* what cert_fields.sh said: peer, my */
+
+/* ---- what openssl says ---- */
+
+static bool read_expected(const char *file, char out[8192])
+{
+	char command[2 * HOST_PATH_MAX];
+	FILE *pipe;
+	size_t n;
+
+	snprintf(command, sizeof(command), "sh %s/cert_fields.sh %s",
+			TEST_SOURCE_DIR, host_cert(file));
+	pipe = popen(command, "r");
+	if(pipe == NULL)
+		return false;
+	n = fread(out, 1, 8191, pipe);
+	out[n] = '\0';
+	return pclose(pipe) == 0 && n > 0;
+}
+
+/* The value of FIELD into OUT, "<null>" as the script prints it when it is
+ * not there. */
+static void expect(int side, const char *field, char *out, size_t room)
+{
+	const char *at = expected[side];
+	size_t n = strlen(field);
+
+	snprintf(out, room, "<null>");
+	while(at != NULL && *at != '\0') {
+		if(strncmp(at, field, n) == 0 && at[n] == ' ') {
+			snprintf(out, room, "%.*s", (int)strcspn(at + n + 1, "\n"),
+					at + n + 1);
+			return;
+		}
+		at = strchr(at, '\n');
+		at = at != NULL ? at + 1 : NULL;
+	}
+}
+
+/* ---- the scripts ---- */
+
+static const char *const sides[] = {"peer", "my"};
+
+static void add_form(char *out, size_t room, const char *format, const char *v)
+{
+	char value[128];
+	size_t used = strlen(out);
+
+	snprintf(value, sizeof(value), v, "peer");
+	snprintf(out + used, room - used, format, value);
+}
+
+/* One line "X-<letter><number>: value" for each question. */
+static void add_lines(char *out, size_t room, const char *ask, char letter,
+		const char *format, const char *const *texts, size_t n)
+{
+	size_t i, used = strlen(out);
+
+	snprintf(out + used, room - used, "	if($hdr(X-Ask) == \"%s\") {\n", ask);
+	for(i = 0; i < n; i++) {
+		used = strlen(out);
+		snprintf(out + used, room - used,
+				"		append_to_reply(\"X-%c%zu: ", letter, i);
+		add_form(out, room, format, texts[i]);
+		used = strlen(out);
+		snprintf(out + used, room - used, "\\r\\n\");\n");
+	}
+	used = strlen(out);
+	snprintf(out + used, room - used, "	}\n");
+}
+
+static void add_forms(char *out, size_t room, int side)
+{
+	size_t i, used = strlen(out);
+	char text[128];
+
+	snprintf(out + used, room - used, "	if($hdr(X-Ask) == \"%s\") {\n",
+			sides[side]);
+	for(i = 0; i < N_FORMS; i++) {
+		snprintf(text, sizeof(text), forms[i].pv, sides[side]);
+		used = strlen(out);
+		snprintf(out + used, room - used,
+				"		append_to_reply(\"X-V%zu: %s\\r\\n\");\n", i, text);
+		if(forms[i].select == NULL)
+			continue;
+		snprintf(text, sizeof(text), forms[i].select, sides[side]);
+		used = strlen(out);
+		snprintf(out + used, room - used,
+				"		append_to_reply(\"X-S%zu: $sel(%s)\\r\\n\");\n", i,
+				text);
+	}
+	used = strlen(out);
+	snprintf(out + used, room - used, "	}\n");
+}
+
+#define MATCH(number_, name_)                  \
+	"		if(tls_peer_match(\"" name_ "\"))" \
+	" append_to_reply(\"X-M" number_ ": yes\\r\\n\");\n"
+
+static const char functions_part[] =
+		"	if($hdr(X-Ask) == \"functions\") {\n"
+		"		if(is_peer_verified()) append_to_reply(\"X-Is: "
+		"yes\\r\\n\");\n" MATCH("0", "sip22.example.org") MATCH("1",
+				"SIP22.Example.ORG") MATCH("2", "rich22.example.org") MATCH("3",
+				"users22.example.org") MATCH("4", "example.org") MATCH("5",
+				"192.0.2.22") MATCH("6",
+				"Rich 22") "		$tls(peer_name) = \"wished.example\";\n"
+						   "		append_to_reply(\"X-Wish: "
+						   "$tls(peer_name)\\r\\n\");\n"
+						   "		$tls(peer_name) = $null;\n"
+						   "		append_to_reply(\"X-Gone: "
+						   "$tls(peer_name)\\r\\n\");\n"
+						   "	}\n"
+						   "	if($hdr(X-Ask) =~ \"^lua\") { "
+						   "lua_run(\"$hdr(X-Ask)\"); }\n"
+						   "	sl_send_reply(\"200\", \"OK\");\n";
+
+/* The Lua script: one function for each kind of question. */
+static bool write_lua(const char *path)
+{
+	FILE *f = fopen(path, "w");
+	char text[128];
+	size_t i;
+	int side;
+
+	if(f == NULL)
+		return false;
+	fprintf(f,
+			"local function say(name, pv)\n"
+			"	local v = KSR.tls.cget(pv)\n"
+			"	if v == nil then v = \"<null>\" end\n"
+			"	v = string.gsub(tostring(v), \"\\n\", \"\")\n"
+			"	KSR.hdr.append_to_reply(\"X-\"..name..\": \"..v..\"\\r\\n\")\n"
+			"end\n");
+	for(side = 0; side < 2; side++) {
+		fprintf(f, "function lua_%s()\n", sides[side]);
+		for(i = 0; i < N_FORMS; i++) {
+			snprintf(text, sizeof(text), forms[i].pv, sides[side]);
+			fprintf(f, "	say(\"V%zu\", \"%s\")\n", i, text);
+		}
+		fprintf(f, "	say(\"P\", \"tls_%s_raw_cert\")\nend\n", sides[side]);
+	}
+	fprintf(f, "function lua_facts()\n");
+	for(i = 0; i < N_FACTS; i++)
+		fprintf(f, "	say(\"F%zu\", \"%s\")\n", i, facts[i]);
+	fprintf(f, "end\nfunction lua_functions()\n"
+			   "	local function yes(name, n)\n"
+			   "		if n > 0 then KSR.hdr.append_to_reply("
+			   "\"X-\"..name..\": yes\\r\\n\") end\n	end\n"
+			   "	yes(\"Is\", KSR.tls.is_peer_verified())\n"
+			   "	yes(\"M0\", KSR.tls.peer_match(\"sip22.example.org\"))\n"
+			   "	yes(\"M1\", KSR.tls.peer_match(\"SIP22.Example.ORG\"))\n"
+			   "	yes(\"M2\", KSR.tls.peer_match(\"rich22.example.org\"))\n"
+			   "	yes(\"M3\", KSR.tls.peer_match(\"users22.example.org\"))\n"
+			   "	yes(\"M4\", KSR.tls.peer_match(\"example.org\"))\n"
+			   "	yes(\"M5\", KSR.tls.peer_match(\"192.0.2.22\"))\n"
+			   "	yes(\"M6\", KSR.tls.peer_match(\"Rich 22\"))\n"
+			   "	KSR.pv.sets(\"$tls(peer_name)\", \"wished.example\")\n"
+			   "	say(\"Wish\", \"tls(peer_name)\")\n"
+			   "	KSR.pv.unset(\"$tls(peer_name)\")\n"
+			   "	say(\"Gone\", \"tls(peer_name)\")\nend\n");
+	return fclose(f) == 0;
+}
+
+static const char tls_cfg[] =
+		"[server:default]\nmethod = TLSv1.2+\n"
+		"certificate = @CERTS@/rich-server.pem\n"
+		"private_key = @CERTS@/rich-server.key\n"
+		"ca_list = @CERTS@/ca.pem\nverify_certificate = yes\n"
+		"peer_names = sip22.example.org\n";
+
+static int suite_init(void)
+{
+	static char route[65536];
+	static struct host_config cfg = {.tls_cfg = tls_cfg,
+			.route = route,
+			.modules = "loadmodule \"app_lua.so\"\n"
+					   "modparam(\"app_lua\", \"load\", "
+					   "\"@CERTS@/script.lua\")\n"};
+
+	add_forms(route, sizeof(route), 0);
+	add_forms(route, sizeof(route), 1);
+	add_lines(route, sizeof(route), "facts", 'F', "%s", facts, N_FACTS);
+	add_lines(route, sizeof(route), "selects", 'F', "$sel(%s)", fact_selects,
+			N_FACT_SELECTS);
+	add_lines(route, sizeof(route), "pems", 'F', "%s", pems, N_PEMS);
+	snprintf(route + strlen(route), sizeof(route) - strlen(route), "%s",
+			functions_part);
+	return write_lua(host_cert("script.lua"))
+						   && read_expected("rich-client.pem", expected[0])
+						   && read_expected("rich-server.pem", expected[1])
+						   && host_start(&shared, &cfg)
+				   ? 0
+				   : -1;
+}
+
+static int suite_clean(void)
+{
+	return host_stop(&shared, SIGTERM) ? 0 : -1;
+}
+
+/* ---- questions and answers ---- */
+
+static struct peer client;
+static const char *answer;
+static size_t n_answer;
+
+/* A client with certificate CERT (NULL = none) of VERSION. */
+static bool connect_as(const char *cert, int version)
+{
+	struct peer_opt opt = {
+			.min = version, .max = version, .sni = "One.Example.Org"};
+	char pem[64], key[64];
+
+	if(cert != NULL) {
+		snprintf(pem, sizeof(pem), "%s.pem", cert);
+		snprintf(key, sizeof(key), "%s.key", cert);
+		opt.cert = host_cert(pem);
+		opt.key = host_cert(key);
+	}
+	return peer_tls(&client, shared.tls_port, &opt);
+}
+
+static bool ask(const char *what)
+{
+	static unsigned int cseq;
+	char extra[64];
+
+	peer_take(&client, n_answer);
+	snprintf(extra, sizeof(extra), "X-Ask: %s\r\n", what);
+	n_answer = peer_request(&client, ++cseq, 0, extra)
+					   ? peer_sip(&client, PEER_WAIT_MS)
+					   : 0;
+	answer = client.buf;
+	HOLDS(n_answer > 0, what);
+	return n_answer > 0;
+}
+
+static void is(const char *header, const char *want, const char *what)
+{
+	char got[4096];
+
+	sip_header(answer, n_answer, header, got, sizeof(got));
+	if(strcmp(got, want) != 0)
+		fprintf(stderr, "\n%s: \"%s\", not \"%s\"\n", what, got, want);
+	HOLDS(strcmp(got, want) == 0, what);
+}
+
+static void check_forms(int side, bool lua)
+{
+	char header[32], want[4096];
+	size_t i;
+
+	for(i = 0; i < N_FORMS; i++) {
+		expect(side, forms[i].field, want, sizeof(want));
+		snprintf(header, sizeof(header), "X-V%zu", i);
+		is(header, want, forms[i].pv);
+		if(lua || forms[i].select == NULL)
+			continue;
+		snprintf(header, sizeof(header), "X-S%zu", i);
+		is(header, strcmp(want, "<null>") == 0 ? "<null>" : want,
+				forms[i].select);
+	}
+}
+
+static void test_certificates(void)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	char want[4096];
+	size_t i;
+	int side;
+
+	for(i = 0; i < 2; i++) {
+		n_answer = 0;
+		HOLDS(connect_as("rich-client", versions[i]), "connected");
+		for(side = 0; side < 2; side++) {
+			if(ask(sides[side]))
+				check_forms(side, false);
+			if(ask(side ? "lua_my" : "lua_peer")) {
+				check_forms(side, true);
+				expect(side, "raw_line", want, sizeof(want));
+				is("X-P", want, "the whole certificate in Lua");
+			}
+		}
+		if(ask("pems")) {
+			expect(0, "raw_md5", want, sizeof(want));
+			is("X-F0", want, pems[0]);
+			is("X-F2", want, pems[2]);
+			is("X-F4", want, pems[4]);
+			is("X-F5", want, pems[5]);
+			expect(1, "raw_md5", want, sizeof(want));
+			is("X-F1", want, pems[1]);
+			is("X-F3", want, pems[3]);
+			is("X-F6", want, pems[6]);
+		}
+		peer_close(&client);
+	}
+}
+
+/* SSL_CIPHER_description without its newline. */
+static const char *description(char out[256])
+{
+	SSL_CIPHER_description(SSL_get_current_cipher(client.ssl), out, 256);
+	out[strcspn(out, "\n")] = '\0';
+	return out;
+}
+
+static void check_facts(const char *verified, const char *result,
+		const char *reason, const char *name_ok)
+{
+	char line[256], bits[16], subject[2][512], issuer[512];
+	int id = (int)SSL_get_negotiated_group(client.ssl);
+	const char *group = SSL_group_to_name(client.ssl, id);
+	bool shown = strcmp(result, "<null>") != 0;
+	const char *want[N_FACTS];
+	char header[32];
+	size_t i;
+
+	snprintf(bits, sizeof(bits), "%d", SSL_get_cipher_bits(client.ssl, NULL));
+	expect(0, "subject", subject[0], sizeof(subject[0]));
+	expect(1, "subject", subject[1], sizeof(subject[1]));
+	expect(0, "issuer", issuer, sizeof(issuer));
+	want[0] = SSL_get_version(client.ssl);
+	want[1] = description(line);
+	want[2] = SSL_get_cipher_name(client.ssl);
+	want[3] = bits;
+	want[4] = "one.example.org";
+	want[5] = verified;
+	want[6] = want[7] = want[8] = "0";
+	want[9] = result;
+	want[10] = reason;
+	want[11] = name_ok;
+	want[12] = "<null>";
+	want[13] = group != NULL ? group : "?";
+	want[14] = "0";
+	want[15] = "TLSs<default>";
+	want[16] = "<null>";
+	want[17] = shown ? subject[0] : "<null>";
+	want[18] = subject[1];
+	want[19] = shown ? issuer : "<null>";
+	want[20] = issuer;
+	for(i = 0; i < N_FACTS; i++) {
+		snprintf(header, sizeof(header), "X-F%zu", i);
+		is(header, want[i], facts[i]);
+	}
+}
+
+static void check_fact_selects(const char *verified)
+{
+	char line[256], bits[16], header[32];
+	const char *want[N_FACT_SELECTS];
+	size_t i;
+
+	snprintf(bits, sizeof(bits), "%d", SSL_get_cipher_bits(client.ssl, NULL));
+	want[0] = want[2] = description(line);
+	want[1] = SSL_get_version(client.ssl);
+	want[3] = SSL_get_cipher_name(client.ssl);
+	want[4] = bits;
+	want[5] = "one.example.org";
+	want[6] = verified;
+	want[7] = want[8] = want[9] = "0";
+	for(i = 0; i < N_FACT_SELECTS; i++) {
+		snprintf(header, sizeof(header), "X-F%zu", i);
+		is(header, want[i], fact_selects[i]);
+	}
+}
+
+struct fact_row
+{
+	const char *cert;
+	int version;
+	const char *verified;
+	const char *result;
+	const char *reason;
+	const char *name_ok;
+};
+
+static void test_facts(void)
+{
+	static const struct fact_row rows[] = {
+			{NULL, TLS1_3_VERSION, "0", "<null>", "<null>", "<null>"},
+			{"rich-client", TLS1_2_VERSION, "1", "0", "ok", "1"},
+			{"rich-client", TLS1_3_VERSION, "1", "0", "ok", "1"}};
+	size_t i;
+
+	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		n_answer = 0;
+		HOLDS(connect_as(rows[i].cert, rows[i].version), "connected");
+		if(ask("facts"))
+			check_facts(rows[i].verified, rows[i].result, rows[i].reason,
+					rows[i].name_ok);
+		if(ask("lua_facts"))
+			check_facts(rows[i].verified, rows[i].result, rows[i].reason,
+					rows[i].name_ok);
+		if(ask("selects"))
+			check_fact_selects(rows[i].verified);
+		peer_close(&client);
+	}
+}
+
+static void check_functions(bool verified)
+{
+	/* RFC 5922 s7.1: the SIP URI hides the host names */
+	static const char *const want[] = {"yes", "yes", "", "", "", "yes", ""};
+	char header[8];
+	size_t i;
+
+	is("X-Is", verified ? "yes" : "", "is_peer_verified()");
+	for(i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		snprintf(header, sizeof(header), "X-M%zu", i);
+		is(header, verified ? want[i] : "", "tls_peer_match()");
+	}
+	is("X-Wish", "wished.example", "$tls(peer_name) can be set");
+	is("X-Gone", "<null>", "$tls(peer_name) can be taken back");
+}
+
+static void test_functions(void)
+{
+	static const char *const certs[] = {NULL, "client", "rich-client"};
+	size_t i;
+
+	for(i = 0; i < 3; i += 2) {
+		n_answer = 0;
+		HOLDS(connect_as(certs[i], TLS1_3_VERSION), "connected");
+		if(ask("functions"))
+			check_functions(i == 2);
+		if(ask("lua_functions"))
+			check_functions(i == 2);
+		peer_close(&client);
+	}
+}
+
+/* Over plain TCP everything is null and nothing is true. */
+static void test_plain(void)
+{
+	char header[8];
+	size_t i;
+
+	n_answer = 0;
+	HOLDS(peer_tcp(&client, shared.tcp_port), "connected");
+	if(ask("peer")) {
+		for(i = 0; i < N_FORMS; i++) {
+			snprintf(header, sizeof(header), "X-V%zu", i);
+			is(header, "<null>", forms[i].pv);
+		}
+	}
+	if(ask("functions"))
+		check_functions(false);
+	peer_close(&client);
+}
+
+static const struct suite_test tests[] = {
+		{"plain TCP has no answers", test_plain},
+		{"facts of the connection", test_facts}, {"functions", test_functions},
+		{"fields of both certificates", test_certificates}, {NULL, NULL}};
+
+const struct suite suite_script = {"script", suite_init, suite_clean, tests};
