@@ -22,6 +22,9 @@
 /* A window smaller than this gets its record through the queue. */
 #define PIECE_LEAST 64
 
+_Static_assert(PIECE_LEAST + TLS_RECORD_OVERHEAD_MAX <= TLS_CONN_OUT_LEAST,
+		"a window that goes through the queue is a small one");
+
 /* Largest stash. The caller reads the socket only when nothing is pending, so
  * one of its buffers is the ordinary size; more is a defect of the caller. */
 #define STASH_MAX ((size_t)1024 * 1024)

@@ -59,6 +59,11 @@ struct tls_conn_args
 	size_t max_fragment;
 };
 
+/* Size of a ciphertext window from which on a write step never says AGAIN when
+ * it took all bytes. Smaller ones work, but their caller has to come again with
+ * none. */
+#define TLS_CONN_OUT_LEAST 128
+
 /* Windows of one step. The caller sets the pointers and sizes; the step sets
  * the counters. All memory is the caller's and private to its process. */
 struct tls_conn_io
@@ -102,7 +107,8 @@ enum tls_rc tls_conn_read(struct tls_conn *conn, struct tls_conn_io *io,
  * IO->out, or queued while the handshake runs or OpenSSL wants to read first.
  * TLS_RC_OK     all bytes were accepted; send n_out bytes.
  * TLS_RC_AGAIN  the write window is full: send it and call again with the SAME
- *               remaining bytes.
+ *               remaining bytes; with none when all were taken, which happens
+ *               with windows smaller than TLS_CONN_OUT_LEAST only.
  * TLS_RC_CLOSED our close_notify was sent, or the peer has closed and TLS is
  *               older than 1.3, which lets our direction go on; nothing was
  *               accepted and the state is as before.

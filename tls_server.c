@@ -26,6 +26,9 @@
  * what a busy socket holds. */
 #define BUFFER_SIZE 65536
 
+_Static_assert(BUFFER_SIZE >= TLS_CONN_OUT_LEAST,
+		"nothing may be left of a message that was taken");
+
 /* Least number of bytes asked of the socket, however little room is left. */
 #define SOCKET_READ_MIN 4096
 
@@ -656,6 +659,11 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 	if(rc == TLS_RC_OK)
 		rc = tls_conn_write(
 				session->conn, *pbuf, *plen, &taken, &io, &limits, &err);
+	/* The host calls again only when something of its bytes is left; what the
+	 * engine kept would wait for the next message. Windows of our size leave
+	 * nothing. */
+	if(rc == TLS_RC_AGAIN && taken == *plen)
+		rc = tls_err_set(&err, TLS_RC_BUG, "ciphertext without a window");
 	if(rc == TLS_RC_CLOSED)
 		tls_err_set(&err, rc, "already closed, cannot send");
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN) {

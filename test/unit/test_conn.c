@@ -218,6 +218,60 @@ static void test_windows(void)
 	}
 }
 
+/* Writes N bytes through windows of SIZE as a host does, which comes again
+ * only while it has bytes left. True when nothing stayed behind. */
+static bool write_as_host(struct engine_pair *pair, size_t n, size_t size)
+{
+	static const struct tls_ct_wrq_limits limits = {65536, 65536, 512};
+	unsigned char *out = malloc(size);
+	size_t done = 0;
+	bool whole = true;
+
+	pair->got[ENGINE_CLIENT].n = 0;
+	while(done < n) {
+		struct tls_conn_io io = {.out = out, .out_size = size};
+		struct tls_err err;
+		size_t taken = 0;
+		enum tls_rc rc = tls_conn_write(pair->conn[ENGINE_SERVER],
+				payload() + done, n - done, &taken, &io, &limits, &err);
+
+		done += taken;
+		engine_bytes_add(&pair->wire[ENGINE_CLIENT], out, io.n_out);
+		whole = whole && (rc == TLS_RC_OK || rc == TLS_RC_AGAIN)
+				&& (rc == TLS_RC_OK) == (done == n);
+		if(!whole)
+			break;
+	}
+	free(out);
+	engine_pair_run(pair);
+	return whole && pair->got[ENGINE_CLIENT].n == n
+		   && memcmp(pair->got[ENGINE_CLIENT].p, payload(), n) == 0;
+}
+
+/* A host whose bytes were all taken does not call again: from a certain size
+ * of the window on no ciphertext may be left for such a call. */
+static void test_full_window(void)
+{
+	static const size_t sizes[] = {TLS_CONN_OUT_LEAST, TLS_CONN_OUT_LEAST + 1,
+			129, 200, 511, 1000, 4096, 16384, 65536};
+	struct engine_pair pair;
+	struct tls_ctx *ctx[2];
+	size_t r, i, n;
+
+	for(r = 0; r < 2; r++) {
+		contexts(ctx, &suite_rows[r], -1);
+		pair_new(&pair, ctx);
+		CU_ASSERT_TRUE_FATAL(engine_pair_handshake(&pair));
+		for(i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			for(n = 1; n < 400; n += 7)
+				CU_ASSERT_TRUE(write_as_host(&pair, n, sizes[i]));
+			CU_ASSERT_TRUE(write_as_host(&pair, N_PAYLOAD, sizes[i]));
+		}
+		engine_pair_clear(&pair);
+		contexts_free(ctx);
+	}
+}
+
 /* All windows and the chop small and different at once. */
 static void test_all_small(void)
 {
@@ -712,6 +766,7 @@ static void add_tests(CU_pSuite suite)
 	CU_add_test(suite, "failed stays failed", test_failed_stays);
 	CU_add_test(suite, "every chop of the wire", test_chops);
 	CU_add_test(suite, "every window", test_windows);
+	CU_add_test(suite, "nothing behind a full window", test_full_window);
 	CU_add_test(suite, "all small at once", test_all_small);
 	CU_add_test(suite, "64 KB both ways", test_bulk);
 	CU_add_test(suite, "nothing decrypted is forgotten", test_pending);
