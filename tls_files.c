@@ -60,6 +60,7 @@ struct entry
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	void *object; /* NULL: free */
+	bool adopted; /* and nobody has asked for it yet */
 	void (*release)(void *object);
 };
 
@@ -68,7 +69,19 @@ struct tls_files
 	struct entry *table; /* owned; open addressing */
 	size_t size;		 /* power of 2, twice the entries or more */
 	size_t n;
+	size_t n_read; /* identities, from files */
+	size_t n_kept; /* identities, adopted and asked for */
 };
+
+size_t tls_files_read(const struct tls_files *files)
+{
+	return files->n_read;
+}
+
+size_t tls_files_kept(const struct tls_files *files)
+{
+	return files->n_kept;
+}
 
 enum tls_rc tls_files_new(struct tls_files **out)
 {
@@ -153,6 +166,7 @@ static enum tls_rc add_digest(struct tls_files *f,
 		f->n++;
 	memcpy(slot->digest, digest, sizeof(slot->digest));
 	slot->object = object;
+	slot->adopted = false;
 	slot->release = release;
 	return TLS_RC_OK;
 }
@@ -742,8 +756,10 @@ enum tls_rc tls_files_adopt(struct tls_files *files, struct tls_identity *id)
 	if(id->uri != NULL || id->processes != tls_port_processes())
 		return TLS_RC_OK;
 	atomic_fetch_add(&id->refs, 1);
-	if(add_digest(files, id->digest, id, release_identity) == TLS_RC_OK)
+	if(add_digest(files, id->digest, id, release_identity) == TLS_RC_OK) {
+		slot_of(files->table, files->size, id->digest)->adopted = true;
 		return TLS_RC_OK;
+	}
 	tls_identity_free(&id);
 	return TLS_RC_NOMEM;
 }
@@ -783,14 +799,21 @@ static struct tls_identity *find_identity(struct tls_files *files,
 		const unsigned char digest[SHA256_DIGEST_LENGTH],
 		const struct tls_identity_args *args)
 {
-	struct tls_identity *id =
-			slot_of(files->table, files->size, digest)->object;
+	struct entry *entry = slot_of(files->table, files->size, digest);
+	struct tls_identity *id = entry->object;
 
+	/* this load has read it: looked at once is enough */
+	if(id != NULL && !entry->adopted) {
+		atomic_fetch_add(&id->refs, 1);
+		return id;
+	}
 	if(id == NULL
 			|| (!is_uri(args->private_key)
 					&& !same_stamp(id->stamps[1], stamp_of(args->private_key)))
 			|| !same_stamp(id->stamps[0], stamp_of(args->certificate)))
 		return NULL;
+	entry->adopted = false;
+	files->n_kept++;
 	atomic_fetch_add(&id->refs, 1);
 	return id;
 }
@@ -820,6 +843,7 @@ enum tls_rc tls_files_identity(struct tls_files *files,
 	memcpy(id->digest, digest, sizeof(digest));
 	rc = read_identity(files, id, args, part, err);
 	if(rc == TLS_RC_OK) {
+		files->n_read++;
 		atomic_fetch_add(&id->refs, 1);
 		rc = add_digest(files, digest, id, release_identity);
 		if(rc != TLS_RC_OK) {

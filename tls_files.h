@@ -54,6 +54,11 @@ void tls_files_free(struct tls_files **files);
 enum tls_rc tls_files_adopt(
 		struct tls_files *files, struct tls_identity *id) TLS_MUST_CHECK;
 
+/* Identities that were read from files so far, and those that were adopted
+ * and asked for. */
+size_t tls_files_read(const struct tls_files *files);
+size_t tls_files_kept(const struct tls_files *files);
+
 /* An object that the caller keeps in the index under the SIZE bytes at KEY:
  * find gives it or NULL, borrowed; add puts it there, and RELEASE will be
  * called for it when FILES are freed. add returns OK or NOMEM. */

@@ -10,14 +10,13 @@
 #include <stdio.h>
 
 #include "tls_cfg.h"
-#include "tls_config.h"
 #include "tls_ct_wrq.h"
-#include "tls_ctx.h"
 #include "tls_domain.h"
 #include "tls_host.h"
 #include "tls_locking.h"
 #include "tls_port.h"
 #include "tls_rand.h"
+#include "tls_reload.h"
 #include "tls_rpc.h"
 #include "tls_server.h"
 #include "tls_start.h"
@@ -104,7 +103,11 @@ int tls_init_module(void)
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}
-	if(tls_rpc_init(&err) != TLS_RC_OK
+	if(tls_reload_init(&err) != TLS_RC_OK || tls_rpc_init(&err) != TLS_RC_OK
+			|| tls_reload_watch(&err) != TLS_RC_OK
+			|| tls_start_providers(
+					   tls_cfg_settings()->provider_quirks_config, &err)
+					   != TLS_RC_OK
 			|| tls_server_watch_scripts(&err) != TLS_RC_OK)
 		return fail(&err);
 	return 0;
@@ -131,89 +134,11 @@ int tls_init_child(int rank)
 		return 0;
 	switch(rank) {
 		case PROC_INIT:
-			return tls_init_load(tls_cfg_settings()->config, NULL, 0);
+			return tls_reload_run(true, NULL, 0) == TLS_RC_OK ? 0 : -1;
 		case PROC_MAIN:
 		case PROC_POSTCHILDINIT:
 			return 0; /* the main process again: prepared in PROC_INIT */
 		default:
 			return prepare_child();
 	}
-}
-
-/* ---- profiles ---- */
-
-/* ARG: bool *, set when an error has been said. */
-static void report_cb(void *arg, enum tls_log_level level, const char *text)
-{
-	bool *said = arg;
-
-	if(level <= TLS_LOG_ERR)
-		*said = true;
-	tls_port_log(level, "%s", text);
-}
-
-static void free_ctx_cb(void *ctx)
-{
-	struct tls_ctx *c = ctx;
-
-	tls_ctx_free(&c);
-}
-
-/* Builds the context of every profile of the draft. */
-static enum tls_rc build_contexts(
-		struct tls_domains *draft, struct tls_err *err)
-{
-	struct tls_ctx_args args = {.settings = tls_cfg_settings()};
-	struct tls_profile *profile;
-	size_t i;
-
-	tls_domains_set_free_ctx(draft, free_ctx_cb);
-	for(i = 0; (profile = tls_domains_at(draft, i)) != NULL; i++) {
-		struct tls_ctx *ctx = NULL;
-		enum tls_rc rc;
-
-		args.role = profile->role;
-		args.params = &profile->p;
-		args.label = profile->label;
-		rc = tls_ctx_new(&ctx, &args, err);
-		if(rc != TLS_RC_OK)
-			return rc;
-		profile->ctx = ctx; /* now owned by the draft */
-	}
-	return TLS_RC_OK;
-}
-
-static enum tls_rc make_draft(const char *file, struct tls_domains **out,
-		bool *said, struct tls_err *err)
-{
-	if(file == NULL)
-		return tls_config_from_modparams(
-				tls_cfg_profile(), tls_cfg_base_dir(), out, err);
-	return tls_config_load(file, tls_cfg_profile(), tls_cfg_base_dir(),
-			report_cb, said, out, err);
-}
-
-int tls_init_load(const char *file, char *reason, unsigned int size)
-{
-	struct tls_domains *draft = NULL;
-	struct tls_domains *old;
-	struct tls_err err;
-	bool said = false;
-	enum tls_rc rc;
-
-	tls_err_clear(&err);
-	rc = make_draft(file, &draft, &said, &err);
-	if(rc == TLS_RC_OK)
-		rc = build_contexts(draft, &err);
-	if(rc != TLS_RC_OK) {
-		if(!said)
-			LM_ERR("%s\n", err.text);
-		if(reason != NULL)
-			snprintf(reason, size, "%s", err.text);
-		tls_domains_unref(&draft);
-		return -1;
-	}
-	old = tls_domains_publish(draft); /* now owned by the root */
-	tls_domains_unref(&old);
-	return 0;
 }

@@ -27,9 +27,4 @@ int tls_init_child(int rank);
  * connections are not. */
 void tls_init_stop(void);
 
-/* Builds the profiles of FILE (NULL: of the modparams) with all contexts and
- * publishes them; the running ones stay on failure. Any process. 0 or -1 with
- * the errors in the log; REASON (of SIZE bytes, may be NULL) gets the first. */
-int tls_init_load(const char *file, char *reason, unsigned int size);
-
 #endif

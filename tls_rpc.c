@@ -11,7 +11,6 @@
 #include "tls_rpc.h"
 
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -21,8 +20,8 @@
 #include "tls_domain.h"
 #include "tls_host.h"
 #include "tls_info.h"
-#include "tls_init.h"
 #include "tls_port.h"
+#include "tls_reload.h"
 #include "tls_server.h"
 
 #define FAULT 500
@@ -37,10 +36,6 @@
 #define LABEL_MAX 512
 #define TIME_MAX sizeof("YYYY-MM-DD hh:mm:ss")
 #define UNKNOWN_NAME "N/A"
-
-/* In shared memory: one process is reloading. Not a lock of tls_locking,
- * because files are read meanwhile: who comes second does not wait. */
-static atomic_flag *reloading;
 
 /* ---- tls.info and statistics ---- */
 
@@ -356,33 +351,61 @@ static void options_cb(rpc_t *rpc, void *ctx)
 
 /* ---- tls.reload ---- */
 
-static void reload(rpc_t *rpc, void *ctx)
+/* Room for the reason in a fault: the host's binary RPC loses replies with
+ * faults of 256 bytes and more (modules/ctl/binrpc_run.c). */
+#define REASON_MAX 190
+
+/* True when there is a file; else the fault has been sent. */
+static bool have_file(rpc_t *rpc, void *ctx)
 {
-	char reason[TLS_ERR_TEXT_MAX];
 	const char *file = tls_cfg_settings()->config;
 
-	if(file == NULL || *file == '\0') {
-		rpc->fault(ctx, FAULT, "No TLS configuration file configured");
-		return;
-	}
-	reason[0] = '\0';
-	if(tls_init_load(file, reason, sizeof(reason)) != 0) {
-		rpc->fault(ctx, FAULT, "Error while loading TLS configuration: %s",
-				reason);
-		return;
-	}
-	LM_NOTICE("configuration reloaded from %s\n", file);
-	rpc->add(ctx, "s", "Ok. TLS configuration reloaded.");
+	if(file != NULL && *file != '\0')
+		return true;
+	rpc->fault(ctx, FAULT, "No TLS configuration file configured");
+	return false;
 }
 
 static void reload_cb(rpc_t *rpc, void *ctx)
 {
-	if(atomic_flag_test_and_set(reloading)) {
-		rpc->fault(ctx, FAULT, "another reload is running");
+	char answer[TLS_RELOAD_TEXT_MAX];
+	enum tls_rc rc;
+	int n;
+
+	if(!have_file(rpc, ctx))
 		return;
+	rc = tls_reload_run(true, answer, sizeof(answer));
+	n = (int)strcspn(answer, "\n");
+	if(rc == TLS_RC_OK)
+		rpc->rpl_printf(ctx, "Ok. TLS configuration reloaded. %s.", answer);
+	else if(rc == TLS_RC_AGAIN)
+		rpc->fault(ctx, FAULT, "%s", answer);
+	else
+		rpc->fault(ctx, FAULT, "Error while loading TLS configuration: %.*s%s",
+				n < REASON_MAX ? n : REASON_MAX, answer,
+				answer[n] != '\0' ? " (tls.check lists more)" : "");
+}
+
+/* Each error is a text of its own. */
+static void check_cb(rpc_t *rpc, void *ctx)
+{
+	char answer[TLS_RELOAD_TEXT_MAX];
+	char *line = answer;
+	enum tls_rc rc;
+	size_t n;
+
+	if(!have_file(rpc, ctx))
+		return;
+	rc = tls_reload_run(false, answer, sizeof(answer));
+	if(rc == TLS_RC_OK)
+		rpc->rpl_printf(ctx,
+				"Ok. The TLS configuration is good, nothing was changed. %s.",
+				answer);
+	while(rc != TLS_RC_OK && *line != '\0') {
+		n = strcspn(line, "\n");
+		rpc->rpl_printf(ctx, "%.*s", (int)n, line);
+		line += n + (line[n] != '\0');
 	}
-	reload(rpc, ctx);
-	atomic_flag_clear(reloading);
 }
 
 /* ---- tls.kill ---- */
@@ -420,20 +443,18 @@ DOC(info_doc, "Numbers of the TLS module.");
 DOC(list_doc, "All TLS connections.");
 DOC(options_doc, "Settings of the TLS module that are in effect.");
 DOC(reload_doc, "Reads the TLS configuration file and its files again.");
+DOC(check_doc, "Says what tls.reload would find wrong, and changes nothing.");
 DOC(kill_doc, "Ends the TLS connection with the given id.");
 
 static rpc_export_t commands[] = {{"tls.info", info_cb, info_doc, 0},
 		{"tls.list", list_cb, list_doc, RET_ARRAY},
 		{"tls.options", options_cb, options_doc, 0},
 		{"tls.reload", reload_cb, reload_doc, TLS_HOST_RPC_DELTA},
+		{"tls.check", check_cb, check_doc, RET_ARRAY},
 		{"tls.kill", kill_cb, kill_doc, 0}, {NULL, NULL, NULL, 0}};
 
 enum tls_rc tls_rpc_init(struct tls_err *err)
 {
-	reloading = tls_port_alloc(sizeof(*reloading));
-	if(reloading == NULL)
-		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
-	atomic_flag_clear(reloading);
 	if(counter_register_array("tls", statistics) < 0)
 		return tls_err_set(err, TLS_RC_CONFIG,
 				"could not register the statistics group \"tls\"");

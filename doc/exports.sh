@@ -65,7 +65,7 @@ list()
 	limit server_id query.server_id tls_server.c
 	limit certificate2 certificate2 tls_ctx.c
 	limit low_mem low_mem tls_server.c
-	limit listen 'find_si\|grep_sock_info\|listens' tls_init.c tls_cfg.c
+	limit listen 'find_si\|grep_sock_info\|listens' tls_reload.c
 	limit uri OSSL_STORE tls_files.c
 	wired tls_rpc_init || echo tls.l.no_rpc
 	wired tls_select_pvs || echo tls.l.no_script

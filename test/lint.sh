@@ -44,6 +44,7 @@ layers()
 2 tls_record.c tls_record.h
 2 tls_ctx.c tls_ctx.h
 2 tls_files.c tls_files.h
+2 tls_load.c tls_load.h
 2 tls_info.c tls_info.h
 2 tls_x509.c tls_x509.h
 2 tls_verify.c tls_verify.h
@@ -58,6 +59,7 @@ layers()
 3 tls_server.c tls_server.h
 3 tls_init.c tls_init.h
 3 tls_rpc.c tls_rpc.h
+3 tls_reload.c tls_reload.h
 3 tls_select.c tls_select.h
 3 tls_cfg.c tls_cfg.h
 3 tls_events.c tls_events.h

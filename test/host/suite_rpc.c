@@ -269,22 +269,33 @@ struct reload_row
 {
 	const char *reason;
 	const char *tls_cfg;
-	const char *says;
+	const char *says;	/* the reply of tls.reload */
+	const char *checks; /* of tls.check, when it is another */
 };
 
 static const struct reload_row bad_files[] = {
 		{"unknown method", "[server:default]\nmethod = TLSv9\n",
-				"tls.cfg:2:10: method: unknown method"},
+				"tls.cfg:2:10: method: unknown method", NULL},
 		{"unknown option", "[server:default]\nmethode = TLSv1.2\n",
-				"tls.cfg:2:"},
+				"tls.cfg:2:", NULL},
 		{"missing certificate",
 				"[server:default]\ncertificate = @CERTS@/none.pem\n"
 				"private_key = @CERTS@/ecdsa.key\n",
-				"none.pem"},
+				"none.pem", NULL},
 		{"key of another certificate",
 				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
 				"private_key = @CERTS@/foreign.key\n",
-				"foreign.key"}};
+				"tls.cfg:3:15: private_key: ", NULL},
+		{"every mistake in one reply",
+				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
+				"private_key = @CERTS@/foreign.key\nca_list = @CERTS@/none\n",
+				"tls.check lists more", "tls.cfg:4:11: ca_list: "},
+		{"nobody listens",
+				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
+				"private_key = @CERTS@/ecdsa.key\n[server:192.0.2.1:5061]\n",
+				"tls.cfg:4:1: profile TLSs<192.0.2.1:5061>: the server does "
+				"not listen",
+				NULL}};
 
 #define N_BAD_FILES (sizeof(bad_files) / sizeof(bad_files[0]))
 
@@ -334,6 +345,61 @@ static void test_reload(void)
 	HOLDS(peer_once(kam.tls_port, NULL), "new ones are served");
 	close_peers(peers, n);
 	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* tls.check says what tls.reload would say and changes nothing. */
+static void test_check(void)
+{
+	struct host_config cfg = {.tls_cfg = good_cfg};
+	struct host_kam kam;
+	size_t i;
+
+	if(!started(&kam, &cfg))
+		return;
+	for(i = 0; i < N_BAD_FILES; i++) {
+		HOLDS(host_write(&kam, "tls.cfg", bad_files[i].tls_cfg), "file");
+		HOLDS(answers(&kam, "tls.check", true,
+					  bad_files[i].checks != NULL ? bad_files[i].checks
+												  : bad_files[i].says),
+				bad_files[i].reason);
+	}
+	host_write(&kam, "tls.cfg", good_cfg);
+	HOLDS(answers(&kam, "tls.check", true, "nothing was changed. "),
+			"a good file is good");
+	HOLDS(strstr(answer, "1 certificates (0 read, 1 unchanged)") != NULL,
+			"the reply counts, and does not read again what it has");
+	HOLDS(host_rpc_number(&kam, "tls.info", "generation") == 1,
+			"nothing was published");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* Waits until the generation is N; false when that takes too long. */
+static bool comes_generation(struct host_kam *kam, long n)
+{
+	/* the line comes before the number */
+	return host_log_await_n(kam, "loaded ", (int)n, 20000) >= n
+		   && host_rpc_number(kam, "tls.info", "generation") == n;
+}
+
+/* A changed file is loaded by itself, a bad one is told once. */
+static void test_reload_on_change(void)
+{
+	struct host_config cfg = {.tls_cfg = good_cfg,
+			.params = "modparam(\"tls\", \"config\", \"@DIR@/tls.cfg\")\n"
+					  "modparam(\"tls\", \"reload_on_change\", 1)\n"};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(host_write(&kam, "tls.cfg", bad_files[0].tls_cfg), "file");
+	HOLDS(host_log_await(&kam, "stays until the files change", 20000) > 0,
+			"a bad file is refused with a line in the log");
+	HOLDS(host_rpc_number(&kam, "tls.info", "generation") == 1,
+			"and changes nothing");
+	HOLDS(host_write(&kam, "tls.cfg", good_cfg), "file");
+	HOLDS(comes_generation(&kam, 2), "a good file is taken");
+	HOLDS(peer_once(kam.tls_port, NULL), "and serves");
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
@@ -451,7 +517,8 @@ static void test_settings(void)
 
 static const struct suite_test tests[] = {{"ids", test_ids},
 		{"list", test_list}, {"list under load", test_list_under_load},
-		{"reload", test_reload},
+		{"reload", test_reload}, {"check", test_check},
+		{"reload on change", test_reload_on_change},
 		{"reload without a file", test_reload_without_file},
 		{"kill", test_kill}, {"settings", test_settings}, {NULL, NULL}};
 
