@@ -8,6 +8,7 @@
 #include "tls_conn.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "tls_bio.h"
@@ -55,7 +56,8 @@ struct tls_conn
 	/* input of the step that runs, in the stash or in the caller's window */
 	const unsigned char *in;
 	size_t n_in;
-	struct tls_info *info; /* owned; constant while it is the newest */
+	/* owned; constant while it is the newest. Read without the lock. */
+	struct tls_info *_Atomic info;
 	/* owned; what the own record layer needs of a running handshake, NULL
 	 * when the connection stays on OpenSSL and after the handshake */
 	struct tls_record_keys *keys;
@@ -219,6 +221,7 @@ static void drop_keys(struct tls_conn *conn)
 void tls_conn_free(struct tls_conn **conn)
 {
 	struct tls_conn *c = *conn;
+	struct tls_info *info;
 
 	*conn = NULL;
 	if(c == NULL || c->magic != CONN_MAGIC)
@@ -228,7 +231,8 @@ void tls_conn_free(struct tls_conn **conn)
 	tls_post_clear(&c->post);
 	sbufq_clear(&c->kept);
 	tls_ct_wrq_clear(&c->wrq);
-	tls_info_free(&c->info);
+	info = c->info;
+	tls_info_free(&info);
 	tls_verify_clear(&c->verify);
 	drop_stash(c);
 	c->magic = 0;
@@ -438,6 +442,17 @@ static enum tls_rc change_layer(struct tls_conn *conn, struct tls_err *err)
 	return rc;
 }
 
+/* Publishes the facts of a handshake: a script in another process that sees
+ * the pointer sees all that is behind it. */
+static enum tls_rc add_info(struct tls_conn *conn)
+{
+	struct tls_info *info = conn->info;
+	enum tls_rc rc = tls_info_add(&info, conn->ssl);
+
+	atomic_store_explicit(&conn->info, info, memory_order_release);
+	return rc;
+}
+
 /* Drives the first handshake as far as input and window allow. OK when it is
  * complete. */
 static enum tls_rc handshake(
@@ -456,7 +471,7 @@ static enum tls_rc handshake(
 			&& handshake_bytes(conn) > 0);
 	if(rc != TLS_RC_OK)
 		return rc;
-	if(tls_info_add(&conn->info, conn->ssl) != TLS_RC_OK)
+	if(add_info(conn) != TLS_RC_OK)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	conn->state = TLS_CONN_ESTABLISHED;
 	return change_layer(conn, err);
@@ -500,7 +515,7 @@ static enum tls_rc check_renegotiation(
 	if(SSL_in_init(conn->ssl))
 		return TLS_RC_OK;
 	conn->renegotiated = false;
-	if(tls_info_add(&conn->info, conn->ssl) != TLS_RC_OK)
+	if(add_info(conn) != TLS_RC_OK)
 		return tls_err_set(err, TLS_RC_PEER,
 				"the peer renegotiates too often, or memory is short");
 	return TLS_RC_OK;
@@ -880,10 +895,11 @@ static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
  * peer still goes out. Before TLS 1.3 it ended both (RFC 5246 s7.2.1). */
 static bool is_closed_for_us(const struct tls_conn *conn)
 {
+	const struct tls_info *info = tls_conn_info(conn);
+
 	return conn->close_notify_sent
 		   || (conn->state == TLS_CONN_CLOSED
-				   && (conn->info == NULL
-						   || conn->info->version != TLS1_3_VERSION));
+				   && (info == NULL || info->version != TLS1_3_VERSION));
 }
 
 enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
@@ -990,5 +1006,5 @@ size_t tls_conn_unsent(const struct tls_conn *conn)
 
 const struct tls_info *tls_conn_info(const struct tls_conn *conn)
 {
-	return conn->info;
+	return atomic_load_explicit(&conn->info, memory_order_acquire);
 }

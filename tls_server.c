@@ -41,14 +41,16 @@ _Static_assert(BUFFER_SIZE >= TLS_CONN_OUT_LEAST,
 struct tls_session
 {
 	unsigned int magic;
-	struct tls_conn *conn;			   /* owned */
-	struct tls_domains *domains;	   /* owned reference: our generation */
-	const struct tls_profile *profile; /* borrowed from domains */
-	struct tls_addr local;			   /* by which profiles are chosen */
-	time_t created;					   /* of the session */
-	bool eof_waits;	  /* the host's EOF is held back for pending bytes */
-	bool close_waits; /* close when the clear-text queue has been sent */
-	bool reported;	  /* the failure was logged once */
+	struct tls_conn *conn;		 /* owned */
+	struct tls_domains *domains; /* owned reference: our generation */
+	/* borrowed from domains; any process reads it, also while the name that a
+	 * client asks for changes it */
+	const struct tls_profile *_Atomic profile;
+	struct tls_addr local; /* by which profiles are chosen */
+	time_t created;		   /* of the session */
+	bool eof_waits;		   /* the host's EOF is held back for pending bytes */
+	bool close_waits;	   /* close when the clear-text queue has been sent */
+	bool reported;		   /* the failure was logged once */
 };
 
 static bool stopping; /* main process: tls_server_stop() was called */
@@ -60,7 +62,10 @@ static unsigned char out_buffer[BUFFER_SIZE];
 
 static struct tls_session *session_of(const struct tcp_connection *c)
 {
-	struct tls_session *session = c->extra_data;
+	/* Scripts and RPCs come here without write_lock while another process makes
+	 * the session: who sees the pointer sees what is behind it. */
+	struct tls_session *session =
+			__atomic_load_n(&c->extra_data, __ATOMIC_ACQUIRE);
 
 	if(session == NULL || session->magic != SESSION_MAGIC)
 		return NULL;
@@ -380,7 +385,7 @@ static enum tls_rc session_ensure(struct tcp_connection *c,
 			first, err);
 	if(query.server_id == wished.id)
 		wished.id[0] = '\0'; /* for one connection only */
-	c->extra_data = *out;
+	__atomic_store_n(&c->extra_data, *out, __ATOMIC_RELEASE);
 	return rc;
 }
 
