@@ -18,8 +18,10 @@ static struct tls_port_lock *locks[TLS_LOCK_COUNT];
 
 #ifndef NDEBUG
 
-/* Bit i: this caller holds lock i. Of the thread, not of the process: hosts
- * from 6.1 on may run TLS work in threads of the TCP main process. */
+/* Bit i: this caller holds lock i. Of the thread, so that two threads of one
+ * process are not taken for one caller. All of our work runs in the one thread
+ * of each host process: the threads that a host from 6.1 on may start in its
+ * TCP main process do only what a module sends there, and we send nothing. */
 static _Thread_local unsigned int held;
 
 _Static_assert(TLS_LOCK_COUNT <= 8 * sizeof(unsigned int), "one bit each");
