@@ -39,6 +39,8 @@ struct tls_conn
 	/* process whose private key object sits in ssl */
 	unsigned int key_process;
 	bool unread;			/* the last read step filled the clear window */
+	bool hold;				/* clear text waits for tls_conn_release */
+	bool held;				/* it waits now */
 	bool renegotiable;		/* the settings allow a second handshake */
 	bool renegotiated;		/* a second handshake has begun */
 	unsigned int messages;	/* handshake messages since the last data */
@@ -152,6 +154,7 @@ enum tls_rc tls_conn_new(struct tls_conn **out,
 	memset(conn, 0, sizeof(*conn));
 	conn->magic = CONN_MAGIC;
 	conn->role = args->role;
+	conn->hold = args->hold;
 	conn->choice.ctx = args->ctx;
 	conn->choice.by_name = args->by_name;
 	conn->choice.arg = args->by_name_arg;
@@ -474,6 +477,7 @@ static enum tls_rc handshake(
 	if(add_info(conn) != TLS_RC_OK)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	conn->state = TLS_CONN_ESTABLISHED;
+	conn->held = conn->hold;
 	return change_layer(conn, err);
 }
 
@@ -764,6 +768,10 @@ static enum tls_rc read_step(
 
 	if(rc == TLS_RC_OK)
 		rc = handshake(conn, io, err);
+	if(rc == TLS_RC_OK && conn->held) {
+		conn->unread = true; /* the release is followed by a step */
+		return drain(conn, io);
+	}
 	if(rc == TLS_RC_OK)
 		rc = flush(conn, io, err);
 	if(waits_for_peer(conn, rc) && conn->state == TLS_CONN_ESTABLISHED)
@@ -864,6 +872,18 @@ static enum tls_rc enqueue(struct tls_conn *conn, const unsigned char *data,
 							   : "out of shared memory for waiting clear text");
 }
 
+/* Clear text for a connection that waits for tls_conn_release. */
+static enum tls_rc write_held(struct tls_conn *conn, const unsigned char *data,
+		size_t n, size_t *n_taken, const struct tls_ct_wrq_limits *limits,
+		struct tls_err *err)
+{
+	enum tls_rc rc = enqueue(conn, data, n, limits, err);
+
+	if(rc == TLS_RC_OK)
+		*n_taken = n;
+	return rc;
+}
+
 static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
 		size_t n, size_t *n_taken, struct tls_conn_io *io,
 		const struct tls_ct_wrq_limits *limits, struct tls_err *err)
@@ -873,6 +893,8 @@ static enum tls_rc write_step(struct tls_conn *conn, const unsigned char *data,
 
 	if(rc == TLS_RC_OK)
 		rc = handshake(conn, io, err);
+	if(rc == TLS_RC_OK && conn->held)
+		return write_held(conn, data, n, n_taken, limits, err);
 	if(rc == TLS_RC_OK)
 		rc = flush(conn, io, err);
 	if(rc == TLS_RC_OK)
@@ -958,6 +980,18 @@ enum tls_rc tls_conn_eof(struct tls_conn *conn, struct tls_err *err)
 			break;
 	}
 	return tls_err_set(err, TLS_RC_PEER, "the connection has failed");
+}
+
+bool tls_conn_is_held(const struct tls_conn *conn)
+{
+	return conn->held && conn->state == TLS_CONN_ESTABLISHED;
+}
+
+void tls_conn_release(struct tls_conn *conn, bool allow)
+{
+	conn->held = false;
+	if(!allow)
+		(void)settle(conn, TLS_RC_PEER);
 }
 
 /* ---- questions ---- */

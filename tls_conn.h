@@ -52,6 +52,9 @@ struct tls_conn_args
 	const char *server_name; /* SNI to send (client role), NULL for none */
 	/* whom the peer has to be (client role); NULL = server_name */
 	const char *peer_name;
+	/* when the handshake is complete, wait for tls_conn_release before any
+	 * clear text flows in either direction */
+	bool hold;
 	/* go on without OpenSSL's record layer when the handshake is complete
 	 * and the suite allows it */
 	bool own_records;
@@ -119,6 +122,16 @@ enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 		size_t *n_taken, struct tls_conn_io *io,
 		const struct tls_ct_wrq_limits *limits,
 		struct tls_err *err) TLS_MUST_CHECK;
+
+/* True when the handshake is complete and tls_conn_release has to be called.
+ * Until then tls_conn_pending() is true, read steps give no clear text and
+ * write steps queue theirs. */
+bool tls_conn_is_held(const struct tls_conn *conn);
+
+/* Ends the wait of an established connection: with ALLOW the next step goes
+ * on, else clear text that waits is wiped and the connection has FAILED, so
+ * that nothing is ever sent or delivered on it. */
+void tls_conn_release(struct tls_conn *conn, bool allow);
 
 /* Writes our close_notify into IO->out, once, when the connection is able to
  * (RFC 8446 s6.1). n_out may be 0. Never fails: closing goes on anyway. */

@@ -12,6 +12,7 @@
 #include "tls_cfg.h"
 #include "tls_ct_wrq.h"
 #include "tls_domain.h"
+#include "tls_events.h"
 #include "tls_host.h"
 #include "tls_locking.h"
 #include "tls_port.h"
@@ -110,6 +111,7 @@ int tls_init_module(void)
 					   != TLS_RC_OK
 			|| tls_server_watch_scripts(&err) != TLS_RC_OK)
 		return fail(&err);
+	tls_events_init();
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include "../../core/strutils.h"
 #include "tls_domain.h"
+#include "tls_events.h"
 #include "tls_ident.h"
 #include "tls_info.h"
 #include "tls_server.h"
@@ -43,6 +44,7 @@ enum item
 	ITEM_RESUMED,
 	ITEM_PROFILE,
 	ITEM_PEER_NAME,
+	ITEM_FAILURE,
 	ITEM_FINGERPRINT,
 	ITEM_DAYS_LEFT,
 	ITEM_VERSION,
@@ -447,13 +449,11 @@ static void look_up(const struct source *src, int item, struct answer *out)
 	}
 }
 
-/* The wish for the next connection, not a fact of this one. */
-static void get_peer_name(struct answer *out)
+/* TEXT may be NULL: what is no fact of this connection's handshake. */
+static void say_text(struct answer *out, const char *text)
 {
-	const char *name = tls_server_wished_peer();
-
-	if(name != NULL)
-		say(out, name, strlen(name));
+	if(text != NULL)
+		say(out, text, strlen(text));
 }
 
 /* Answers WHAT (item and side) with number INDEX for the connection of MSG;
@@ -465,7 +465,9 @@ static void ask(struct sip_msg *msg, int what, int index, struct answer *out)
 
 	memset(out, 0, sizeof(*out));
 	if((what & ~MY) == ITEM_PEER_NAME)
-		get_peer_name(out);
+		say_text(out, tls_server_wished_peer());
+	else if((what & ~MY) == ITEM_FAILURE)
+		say_text(out, tls_events_reason());
 	if(c == NULL)
 		return;
 	src.info = tls_server_info(c);
@@ -544,7 +546,8 @@ static int parse_line_cb(pv_spec_p spec, str *in)
 			{"m_issuer_line", MY | ITEM_ISSUER},
 			{"p_subject_line", PEER | ITEM_SUBJECT},
 			{"p_issuer_line", PEER | ITEM_ISSUER},
-			{"peer_name", ITEM_PEER_NAME}, {"peer_name_ok", ITEM_NAME_OK},
+			{"peer_name", ITEM_PEER_NAME}, {"failure", ITEM_FAILURE},
+			{"peer_name_ok", ITEM_NAME_OK},
 			{"verify_result", ITEM_VERIFY_RESULT},
 			{"verify_reason", ITEM_VERIFY_REASON}, {"alpn", ITEM_ALPN},
 			{"group", ITEM_GROUP}, {"resumed", ITEM_RESUMED},

@@ -16,6 +16,7 @@
 #include "tls_conn.h"
 #include "tls_ctx.h"
 #include "tls_domain.h"
+#include "tls_events.h"
 #include "tls_host.h"
 #include "tls_port.h"
 
@@ -50,6 +51,7 @@ struct tls_session
 	time_t created;		   /* of the session */
 	bool eof_waits;		   /* the host's EOF is held back for pending bytes */
 	bool close_waits;	   /* close when the clear-text queue has been sent */
+	bool failure_told;	   /* to the script */
 	bool reported;		   /* the failure was logged once */
 };
 
@@ -126,6 +128,12 @@ static const char *choose_sni(const struct tls_profile *profile,
 	return sni;
 }
 
+/* What the script hears when the handshake of a connection is complete. */
+static enum tls_event event_of(enum tls_role role)
+{
+	return role == TLS_ROLE_SERVER ? TLS_EVENT_IN : TLS_EVENT_OUT;
+}
+
 /* PEER is whom the other side has to be, NULL for the server name. */
 static enum tls_rc session_new(struct tls_session **out,
 		const struct tls_domain_query *query, const char *peer,
@@ -135,6 +143,7 @@ static enum tls_rc session_new(struct tls_session **out,
 	int fragment = tls_cfg_settings()->ssl_max_send_fragment;
 	struct tls_conn_args args = {.role = query->role,
 			.peer_name = peer,
+			.hold = tls_events_wants(event_of(query->role)),
 			.own_records = tls_cfg_own_records(),
 			.max_fragment = fragment > 0 ? (size_t)fragment : 0};
 	char sni[TLS_NAME_MAX + 1];
@@ -530,6 +539,18 @@ static bool may_read_socket(const struct tcp_connection *c,
 						   && !tls_conn_pending(session->conn)));
 }
 
+/* Tells the script, once, that a handshake failed. No lock. */
+static void announce_failure(struct tcp_connection *c,
+		struct tls_session *session, const struct tls_err *err)
+{
+	if(session == NULL || session->failure_told
+			|| tls_conn_info(session->conn) != NULL
+			|| !tls_events_wants(TLS_EVENT_FAILED))
+		return;
+	session->failure_told = true;
+	(void)tls_events_run(TLS_EVENT_FAILED, c, err->text);
+}
+
 /* The peer ended the stream: tell an orderly end from a cut one. */
 static void note_eof(struct tcp_connection *c, struct tls_session *session)
 {
@@ -546,6 +567,43 @@ static void note_eof(struct tcp_connection *c, struct tls_session *session)
 					? TLS_LOG_DBG
 					: level_of(session, err.rc),
 			&err);
+	announce_failure(c, session, &err);
+}
+
+/* The script said drop: nothing may flow any more in either direction. Under
+ * write_lock. */
+static void refuse(struct tcp_connection *c, struct tls_session *session)
+{
+	struct tls_conn_io io = {.out = out_buffer, .out_size = sizeof(out_buffer)};
+	struct tls_err err;
+
+	c->flags |= F_CONN_NOSEND; /* the host looks before it begins to send */
+	tls_conn_shutdown(session->conn, &io);
+	tls_conn_release(session->conn, false);
+	(void)send_out(c, session, &io, &err);
+	tls_err_set(&err, TLS_RC_PEER, "dropped by event_route[tls:%s]",
+			tls_conn_role(session->conn) == TLS_ROLE_SERVER ? "connection-in"
+															: "connection-out");
+	report(c, session, TLS_LOG_NOTICE, &err);
+}
+
+/* Tells the script that the handshake is complete, before any clear text
+ * flows. AGAIN: a round has to follow; CLOSED: the script said drop. No
+ * lock: the route may send on this connection. */
+static enum tls_rc announce(struct tcp_connection *c,
+		struct tls_session *session, struct tls_err *err)
+{
+	bool allow =
+			tls_events_run(event_of(tls_conn_role(session->conn)), c, NULL);
+
+	lock_get(&c->write_lock);
+	if(allow)
+		tls_conn_release(session->conn, true);
+	else
+		refuse(c, session);
+	lock_release(&c->write_lock);
+	return allow ? TLS_RC_AGAIN
+				 : tls_err_set(err, TLS_RC_CLOSED, "dropped by the script");
 }
 
 /* One round: some bytes from the socket or from what is pending. OK, AGAIN
@@ -579,6 +637,8 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 	if(rc == TLS_RC_OK)
 		hold_eof_back(c, session, flags);
 	lock_release(&c->write_lock);
+	if(rc == TLS_RC_OK && tls_conn_is_held(session->conn))
+		return announce(c, session, err);
 	if(rc == TLS_RC_OK && *n_clear < room && may_read_socket(c, session, flags))
 		return TLS_RC_AGAIN;
 	return rc;
@@ -623,12 +683,14 @@ static int read_cb(struct tcp_connection *c, rd_conn_flags_t *flags)
 		return (int)n_clear;
 	}
 	if(rc == TLS_RC_CLOSED && session_of(c) != NULL
-			&& tls_conn_state(session_of(c)->conn) == TLS_CONN_CLOSED) {
+			&& tls_conn_state(session_of(c)->conn) >= TLS_CONN_CLOSED) {
 		end_stream(c, flags);
 		return (int)n_clear;
 	}
-	if(rc != TLS_RC_CLOSED) /* the host has logged failed reads */
+	if(rc != TLS_RC_CLOSED) { /* the host has logged failed reads */
 		report_failure(c, session_of(c), &err);
+		announce_failure(c, session_of(c), &err);
+	}
 	if(rc == TLS_RC_PEER) {
 		/* Messages before the fault were sealed well; -1 would lose them and
 		 * make the core log an error for each scan of the port. */

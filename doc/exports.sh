@@ -57,7 +57,8 @@ list()
 	names tls.m. '\{\s*"([a-z_0-9]+)"\s*,\s*(?:PARAM_|INT_PARAM|STR_PARAM)' \
 		tls_mod.c tls_cfg.c
 	wired tls_rpc_init && names tls.r. '"tls\.([a-z_]+)"' tls_rpc.c
-	wired tls_select_pvs && names tls.v. '"(tls(?:_(?!set_|peer_match)[A-Za-z_0-9]+)?)"' tls_select.c
+	wired tls_select_pvs && names tls.v. \
+		'"(tls(?:_(?!set_|peer_match)[A-Za-z_0-9]+)?)"' tls_select.c
 	names tls.e. '"tls:([a-z-]+)"' tls_events.c tls_server.c tls_init.c
 	code tls_cfg.c | grep -q 'cfg_declare' && echo tls.g.runtime
 	wired tls_select_init && echo tls.s.table

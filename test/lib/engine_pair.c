@@ -324,10 +324,18 @@ static bool engine_step(struct engine_pair *pair, int end)
 	moved = engine_read(pair, end, n);
 	while((pair->rc[end] == TLS_RC_AGAIN
 				  || (pair->rc[end] == TLS_RC_OK
-						  && tls_conn_pending(pair->conn[end])))
+						  && tls_conn_pending(pair->conn[end])
+						  && !tls_conn_is_held(pair->conn[end])))
 			&& pair->steps < STEPS_MAX && pair->broken == NULL)
 		moved |= engine_read(pair, end, 0);
 	return moved;
+}
+
+void engine_pair_step_pending(struct engine_pair *pair, int end)
+{
+	while(tls_conn_pending(pair->conn[end]) && pair->steps < STEPS_MAX
+			&& pair->broken == NULL)
+		(void)engine_read(pair, end, 0);
 }
 
 static void raw_drain(struct engine_pair *pair, int end)

@@ -115,6 +115,9 @@ SSL_CTX *engine_raw_ctx(int end, const char *name);
  * true when anything moved. */
 bool engine_pair_step(struct engine_pair *pair, int end);
 
+/* Steps the engine at END without input as long as it says to be pending. */
+void engine_pair_step_pending(struct engine_pair *pair, int end);
+
 /* Steps both ends until nothing moves any more. */
 void engine_pair_run(struct engine_pair *pair);
 

@@ -38,6 +38,7 @@
 	X(ident)     \
 	X(zoo)       \
 	X(resume)    \
+	X(hold)      \
 	X(rand)      \
 	X(record)    \
 	X(post)
