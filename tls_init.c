@@ -16,6 +16,7 @@
 #include "tls_host.h"
 #include "tls_locking.h"
 #include "tls_port.h"
+#include "tls_mem.h"
 #include "tls_rand.h"
 #include "tls_reload.h"
 #include "tls_rpc.h"
@@ -44,6 +45,10 @@ static int init_cb(void)
 
 	if(tls_start_check(tls_cfg_settings()->force_run != 0, &err) != TLS_RC_OK)
 		return fail(&err);
+	if(tls_mem_share_stats() != TLS_RC_OK) {
+		LM_ERR("out of shared memory (start with a larger -m)\n");
+		return -1;
+	}
 	return 0;
 }
 

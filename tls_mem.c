@@ -7,6 +7,7 @@
 
 #include "tls_mem.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -60,7 +61,8 @@ static struct
 	_Atomic bool at_port;	 /* it is inside the host's allocator */
 	struct cached *first[CLASSES];
 	unsigned int blocks[CLASSES];
-	struct tls_mem_stats stats;
+	size_t all_blocks;
+	size_t all_bytes;
 } cache;
 
 /* The thread whose allocations are private now, 0 = none. */
@@ -70,6 +72,128 @@ static _Atomic uintptr_t private_thread;
  * a new one. Shared memory; NULL until tls_mem_init. */
 static _Atomic uint32_t *shortages;
 static uint32_t shortages_seen;
+
+/* ---- figures ---- */
+
+enum figure
+{
+	FIGURE_BLOCKS = 0,
+	FIGURE_BYTES,
+	FIGURE_CACHED_BLOCKS,
+	FIGURE_CACHED_BYTES,
+	FIGURE_HITS,
+	FIGURE_MISSES,
+	FIGURE_FLUSHES,
+	FIGURE_PRIVATE_BLOCKS,
+	FIGURE_PRIVATE_BYTES,
+	FIGURES = 16 /* whole cache lines: each process writes its own */
+};
+
+/* Of one process. Only that process writes; anybody may read. */
+struct figures
+{
+	_Atomic int64_t n[FIGURES];
+};
+
+static struct figures own;	   /* until there is a shared place */
+static struct figures *all;	   /* shared memory, by number of process */
+static unsigned int processes; /* places in ALL */
+static unsigned int forked_from = UINT_MAX; /* our parent's place in ALL */
+
+/* A child has the number of its parent until the host gives it its own; one
+ * that is not the host's never gets one. */
+static struct figures *mine(void)
+{
+	unsigned int process = tls_port_process();
+
+	if(all == NULL || process >= processes || process == forked_from)
+		return &own;
+	return &all[process];
+}
+
+static void count(enum figure figure, int64_t by)
+{
+	_Atomic int64_t *n = &mine()->n[figure];
+
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + by,
+			memory_order_relaxed);
+}
+
+static void count_block(enum figure blocks, enum figure bytes, int64_t by)
+{
+	count(blocks, by < 0 ? -1 : 1);
+	count(bytes, by);
+}
+
+/* What this process keeps now. */
+static void count_cached(void)
+{
+	struct figures *figures = mine();
+
+	atomic_store_explicit(&figures->n[FIGURE_CACHED_BLOCKS],
+			(int64_t)cache.all_blocks, memory_order_relaxed);
+	atomic_store_explicit(&figures->n[FIGURE_CACHED_BYTES],
+			(int64_t)cache.all_bytes, memory_order_relaxed);
+}
+
+static int64_t figure_of(const struct figures *figures, enum figure figure)
+{
+	return atomic_load_explicit(&figures->n[figure], memory_order_relaxed);
+}
+
+static void add_figures(struct tls_mem_stats *out, const struct figures *from)
+{
+	int64_t cached = figure_of(from, FIGURE_CACHED_BYTES);
+
+	out->blocks += figure_of(from, FIGURE_BLOCKS);
+	out->bytes += figure_of(from, FIGURE_BYTES);
+	out->cached_blocks += figure_of(from, FIGURE_CACHED_BLOCKS);
+	out->cached_bytes += cached;
+	if(cached > out->cached_most)
+		out->cached_most = cached;
+	out->hits += figure_of(from, FIGURE_HITS);
+	out->misses += figure_of(from, FIGURE_MISSES);
+	out->flushes += figure_of(from, FIGURE_FLUSHES);
+	out->private_blocks += figure_of(from, FIGURE_PRIVATE_BLOCKS);
+	out->private_bytes += figure_of(from, FIGURE_PRIVATE_BYTES);
+}
+
+enum tls_rc tls_mem_share_stats(void)
+{
+	unsigned int n = tls_port_processes();
+	struct figures *fresh;
+
+	if(all != NULL)
+		return TLS_RC_OK;
+	fresh = tls_port_alloc(n * sizeof(*fresh));
+	if(fresh == NULL)
+		return TLS_RC_NOMEM;
+	memset(fresh, 0, n * sizeof(*fresh));
+	processes = n;
+	all = fresh;
+	memcpy(mine(), &own, sizeof(own));
+	memset(&own, 0, sizeof(own));
+	return TLS_RC_OK;
+}
+
+void tls_mem_stats(struct tls_mem_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	add_figures(out, mine());
+}
+
+void tls_mem_stats_of_all(struct tls_mem_stats *out)
+{
+	unsigned int i;
+
+	memset(out, 0, sizeof(*out));
+	if(all == NULL)
+		add_figures(out, &own);
+	for(i = 0; i < processes; i++)
+		add_figures(out, &all[i]);
+}
+
+/* ---- inside ---- */
 
 #ifdef TLS_CHECKS
 void (*tls_mem_inside)(void);
@@ -213,8 +337,9 @@ static struct header *pop(uint32_t class)
 		return NULL;
 	cache.first[class] = block->next;
 	cache.blocks[class]--;
-	cache.stats.cached_blocks--;
-	cache.stats.cached_bytes -= class_size(class);
+	cache.all_blocks--;
+	cache.all_bytes -= class_size(class);
+	count_cached();
 	block->header.magic = HEADER_MAGIC;
 	return &block->header;
 }
@@ -229,14 +354,15 @@ static bool push(struct header *header)
 			|| cache.blocks[header->class] >= CLASS_BLOCKS_MAX)
 		return false;
 	size = class_size(header->class);
-	if(cache.stats.cached_bytes + size > TLS_MEM_CACHE_MAX)
+	if(cache.all_bytes + size > TLS_MEM_CACHE_MAX)
 		return false;
 	header->magic = HEADER_FREE;
 	block->next = cache.first[header->class];
 	cache.first[header->class] = block;
 	cache.blocks[header->class]++;
-	cache.stats.cached_blocks++;
-	cache.stats.cached_bytes += size;
+	cache.all_blocks++;
+	cache.all_bytes += size;
+	count_cached();
 	return true;
 }
 
@@ -245,10 +371,11 @@ static void flush_entered(void)
 	struct header *header;
 	uint32_t c;
 
+	if(cache.all_blocks > 0)
+		count(FIGURE_FLUSHES, 1);
 	for(c = 0; c < CLASSES; c++) {
 		while((header = pop(c)) != NULL) {
 			header->magic = 0;
-			cache.stats.given++;
 			port_free(header);
 		}
 	}
@@ -275,7 +402,7 @@ static struct header *take(size_t n)
 {
 	struct header *header = port_alloc(n);
 
-	cache.stats.taken++;
+	count(FIGURE_MISSES, 1);
 	if(header != NULL)
 		return header;
 	if(shortages != NULL)
@@ -296,6 +423,8 @@ static void *private_alloc(size_t n)
 
 	if(block == NULL)
 		return NULL;
+	count_block(FIGURE_PRIVATE_BLOCKS, FIGURE_PRIVATE_BYTES,
+			(int64_t)block_size(class));
 	block->maker = (uint64_t)getpid();
 	block->header.magic = HEADER_PRIVATE;
 	block->header.class = class;
@@ -315,6 +444,8 @@ static void private_free(struct header *header)
 		return;
 	}
 	OPENSSL_cleanse(block + 1, block_size(header->class));
+	count_block(FIGURE_PRIVATE_BLOCKS, FIGURE_PRIVATE_BYTES,
+			-(int64_t)block_size(header->class));
 	header->magic = 0;
 	tls_port_private_free(block);
 }
@@ -354,12 +485,16 @@ void *tls_mem_alloc(size_t n)
 		return private_alloc(n);
 	class = class_of(n);
 	if(enter()) {
-		cache.stats.calls++;
 		heed_shortage();
 		if(class < CLASSES)
 			header = pop(class);
-		if(header == NULL)
+		if(header != NULL)
+			count(FIGURE_HITS, 1);
+		else
 			header = take(sizeof(*header) + block_size(class));
+		if(header != NULL)
+			count_block(
+					FIGURE_BLOCKS, FIGURE_BYTES, (int64_t)block_size(class));
 		leave();
 	} else
 		header = port_alloc_again(sizeof(*header) + block_size(class));
@@ -403,9 +538,9 @@ void tls_mem_free(void *p)
 		port_free_again(header);
 		return;
 	}
+	count_block(FIGURE_BLOCKS, FIGURE_BYTES, -(int64_t)size);
 	heed_shortage();
 	if(!push(header)) {
-		cache.stats.given++;
 		header->magic = 0;
 		port_free(header);
 	}
@@ -496,16 +631,12 @@ void tls_mem_after_fork(void)
 	atomic_store(&cache.at_port, false);
 	memset(cache.first, 0, sizeof(cache.first));
 	memset(cache.blocks, 0, sizeof(cache.blocks));
-	memset(&cache.stats, 0, sizeof(cache.stats));
-}
-
-void tls_mem_stats(struct tls_mem_stats *out)
-{
-	bool entered = enter();
-
-	*out = cache.stats;
-	if(entered)
-		leave();
+	cache.all_blocks = 0;
+	cache.all_bytes = 0;
+	if(all != NULL) {
+		forked_from = tls_port_process();
+		memset(&own, 0, sizeof(own));
+	}
 }
 
 static bool is_valid_entered(void)
@@ -526,8 +657,8 @@ static bool is_valid_entered(void)
 		blocks += n;
 		bytes += n * class_size(c);
 	}
-	return valid && blocks == cache.stats.cached_blocks
-		   && bytes == cache.stats.cached_bytes && bytes <= TLS_MEM_CACHE_MAX;
+	return valid && blocks == cache.all_blocks && bytes == cache.all_bytes
+		   && bytes <= TLS_MEM_CACHE_MAX;
 }
 
 bool tls_mem_is_valid(void)

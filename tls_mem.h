@@ -21,14 +21,22 @@
 /* Most bytes that one process keeps for reuse. */
 #define TLS_MEM_CACHE_MAX ((size_t)256 * 1024)
 
-/* What the calling process has done so far, and what it keeps now. */
+/* Figures of one process or of all. Of one process, blocks and bytes are what
+ * it has allocated less what it has freed, be it of others, so perhaps less
+ * than nothing. They are read while others count: each is right, their sums
+ * may differ by what is going on. */
 struct tls_mem_stats
 {
-	uint64_t calls; /* allocations and reallocations asked for */
-	uint64_t taken; /* allocations that went to shared memory */
-	uint64_t given; /* blocks given back to shared memory */
-	size_t cached_bytes;
-	size_t cached_blocks;
+	int64_t blocks; /* that OpenSSL has in shared memory, caches not counted */
+	int64_t bytes;
+	int64_t cached_blocks; /* kept for reuse */
+	int64_t cached_bytes;
+	int64_t cached_most;	/* bytes that one process keeps, the largest */
+	int64_t hits;			/* allocations that a cache served */
+	int64_t misses;			/* and that went to shared memory */
+	int64_t flushes;		/* times that a process gave its cache back */
+	int64_t private_blocks; /* memory of single processes */
+	int64_t private_bytes;
 };
 
 /* Gives OpenSSL our allocator. Possible only before its first allocation in
@@ -68,8 +76,15 @@ void tls_mem_after_fork(void);
 extern void (*tls_mem_inside)(void);
 #endif
 
-/* Figures of the calling process into *OUT. */
+/* Makes the figures of all processes in shared memory; what was counted before
+ * becomes the caller's. TLS_RC_OK or TLS_RC_NOMEM. Main process, once, when
+ * tls_port_processes() is valid and before workers are forked. */
+enum tls_rc tls_mem_share_stats(void) TLS_MUST_CHECK;
+
+/* Figures of the calling process, or of all together, into *OUT. Counting and
+ * reading take no lock. A process that a worker forked counts for itself. */
 void tls_mem_stats(struct tls_mem_stats *out);
+void tls_mem_stats_of_all(struct tls_mem_stats *out);
 
 /* Invariants of this process's cache: bounds, headers, counts. A build with
  * -DTLS_CHECKS looks at them again and again, and traps with a BUG line. */

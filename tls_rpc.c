@@ -20,6 +20,7 @@
 #include "tls_domain.h"
 #include "tls_host.h"
 #include "tls_info.h"
+#include "tls_mem.h"
 #include "tls_port.h"
 #include "tls_reload.h"
 #include "tls_server.h"
@@ -99,6 +100,33 @@ static void info_cb(rpc_t *rpc, void *ctx)
 				"profiles",
 				domains != NULL ? rpc_int(tls_domains_count(domains)) : 0);
 	tls_domains_unref(&domains);
+}
+
+/* ---- tls.mem ---- */
+
+/* A figure that counts for a moment more frees than allocations is nothing. */
+static unsigned long rpc_ulong(int64_t n)
+{
+	return n > 0 ? (unsigned long)n : 0;
+}
+
+static void mem_cb(rpc_t *rpc, void *ctx)
+{
+	struct tls_mem_stats all;
+	void *reply;
+
+	tls_mem_stats_of_all(&all);
+	if(rpc->add(ctx, "{", &reply) >= 0)
+		rpc->struct_add(reply, "jjjjjjjjjjj", "blocks", rpc_ulong(all.blocks),
+				"bytes", rpc_ulong(all.bytes), "cached_blocks",
+				rpc_ulong(all.cached_blocks), "cached_bytes",
+				rpc_ulong(all.cached_bytes), "cached_most",
+				rpc_ulong(all.cached_most), "cached_max",
+				(unsigned long)TLS_MEM_CACHE_MAX, "hits", rpc_ulong(all.hits),
+				"misses", rpc_ulong(all.misses), "flushes",
+				rpc_ulong(all.flushes), "private_blocks",
+				rpc_ulong(all.private_blocks), "private_bytes",
+				rpc_ulong(all.private_bytes));
 }
 
 /* ---- tls.list ---- */
@@ -440,6 +468,7 @@ static void kill_cb(rpc_t *rpc, void *ctx)
 #define DOC(name_, text_) static const char *name_[] = {text_, NULL}
 
 DOC(info_doc, "Numbers of the TLS module.");
+DOC(mem_doc, "Memory that OpenSSL uses, in all processes.");
 DOC(list_doc, "All TLS connections.");
 DOC(options_doc, "Settings of the TLS module that are in effect.");
 DOC(reload_doc, "Reads the TLS configuration file and its files again.");
@@ -447,6 +476,7 @@ DOC(check_doc, "Says what tls.reload would find wrong, and changes nothing.");
 DOC(kill_doc, "Ends the TLS connection with the given id.");
 
 static rpc_export_t commands[] = {{"tls.info", info_cb, info_doc, 0},
+		{"tls.mem", mem_cb, mem_doc, 0},
 		{"tls.list", list_cb, list_doc, RET_ARRAY},
 		{"tls.options", options_cb, options_doc, 0},
 		{"tls.reload", reload_cb, reload_doc, TLS_HOST_RPC_DELTA},

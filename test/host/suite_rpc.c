@@ -263,6 +263,70 @@ static void test_list_under_load(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- tls.mem ---- */
+
+static long mem(struct host_kam *kam, const char *field)
+{
+	return host_rpc_number(kam, "tls.mem", field);
+}
+
+/* Rounds of connections until the caches are full of what they need, then some
+ * more: what OpenSSL has must not grow, and expanded keys must go. */
+static void check_mem(struct host_kam *kam, struct peer *peers, int n)
+{
+	long blocks = 0;
+	long hits = 0;
+	long misses = 0;
+	int i;
+
+	for(i = 0; i < 6; i++) {
+		if(i == 3) {
+			blocks = mem(kam, "blocks");
+			hits = mem(kam, "hits");
+			misses = mem(kam, "misses");
+		}
+		HOLDS(open_peers(kam, peers, n) == n, "connections");
+		HOLDS(mem(kam, "private_blocks") >= 2 * n, "each has expanded keys");
+		close_peers(peers, n);
+		HOLDS(host_rpc_await(kam, "tls.info", "opened_connections", 0, 5000),
+				"no connection is left");
+	}
+	HOLDS(mem(kam, "blocks") - blocks < n, "OpenSSL has what it had");
+	hits = mem(kam, "hits") - hits;
+	misses = mem(kam, "misses") - misses;
+	HOLDS(hits > 20 * misses, "handshakes live on what processes keep");
+	HOLDS(mem(kam, "cached_most") > 0
+					&& mem(kam, "cached_most") <= mem(kam, "cached_max"),
+			"no process keeps more than it may");
+}
+
+static void test_mem(void)
+{
+	static const char *const fields[] = {"blocks", "bytes", "cached_blocks",
+			"cached_bytes", "cached_most", "cached_max", "hits", "misses",
+			"flushes", "private_blocks", "private_bytes"};
+	static struct peer peers[30];
+	struct host_config cfg = {.tcp_children = 2};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(answers(&kam, "tls.mem", true, "{"), "tls.mem answers");
+	HOLDS(has_fields(strchr(answer, '{'), fields,
+				  sizeof(fields) / sizeof(fields[0])),
+			"every field, in order");
+	HOLDS(mem(&kam, "blocks") > 0
+					&& mem(&kam, "bytes") > mem(&kam, "blocks") * 16
+					&& mem(&kam, "private_blocks") == 0,
+			"the profiles, and no connection yet");
+	check_mem(&kam, peers, 30);
+	HOLDS(open_peers(&kam, peers, 2) == 2 && peers_work(peers, 2, 2),
+			"both receivers have looked");
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	close_peers(peers, 2);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* ---- tls.reload ---- */
 
 struct reload_row
@@ -517,7 +581,7 @@ static void test_settings(void)
 
 static const struct suite_test tests[] = {{"ids", test_ids},
 		{"list", test_list}, {"list under load", test_list_under_load},
-		{"reload", test_reload}, {"check", test_check},
+		{"memory", test_mem}, {"reload", test_reload}, {"check", test_check},
 		{"reload on change", test_reload_on_change},
 		{"reload without a file", test_reload_without_file},
 		{"kill", test_kill}, {"settings", test_settings}, {NULL, NULL}};

@@ -71,7 +71,7 @@ static void test_cache(void)
 	CU_ASSERT_TRUE(tls_mem_is_valid());
 	tls_mem_stats(&stats);
 	CU_ASSERT_TRUE(stats.cached_blocks > 0);
-	CU_ASSERT_TRUE(stats.cached_bytes <= TLS_MEM_CACHE_MAX);
+	CU_ASSERT_TRUE(stats.cached_bytes <= (int64_t)TLS_MEM_CACHE_MAX);
 	again = OPENSSL_malloc(1 + 199 * 13);
 	CU_ASSERT_PTR_EQUAL(again, p[199]);
 	OPENSSL_free(again);
@@ -307,6 +307,83 @@ static void test_broken(void)
 	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before + 1);
 }
 
+/* ---- figures ---- */
+
+/* In a child that is process INDEX: allocates N blocks for others to free. */
+static void work_as(unsigned int index, void **blocks, size_t n)
+{
+	size_t i;
+
+	port_stub_set_process(index, 4);
+	for(i = 0; i < n; i++)
+		blocks[i] = OPENSSL_malloc(1000);
+	for(i = 0; i < n; i++)
+		OPENSSL_free(OPENSSL_malloc(20)); /* one miss, then hits */
+	_exit(0);
+}
+
+/* What is allocated here and freed there is nothing in the sum, and everybody
+ * sees what the others keep. */
+static void test_figures(void)
+{
+	struct tls_mem_stats before, now, mine;
+	void **blocks = tls_port_alloc(30 * sizeof(*blocks));
+	int status;
+	unsigned int i;
+	pid_t pid;
+
+	port_stub_set_process(0, 4);
+	port_stub_fail_at(1);
+	CU_ASSERT_EQUAL(tls_mem_share_stats(), TLS_RC_NOMEM);
+	CU_ASSERT_EQUAL(tls_mem_share_stats(), TLS_RC_OK);
+	CU_ASSERT_EQUAL(tls_mem_share_stats(), TLS_RC_OK);
+	tls_mem_stats_of_all(&before);
+	tls_mem_stats(&mine);
+	CU_ASSERT_EQUAL(before.blocks, mine.blocks); /* nothing was lost */
+	CU_ASSERT(before.blocks > 0 && before.hits > 0);
+	for(i = 1; i < 4; i++) {
+		pid = fork();
+		if(pid == 0)
+			work_as(i, blocks + 10 * (i - 1), 10);
+		CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	}
+	tls_mem_stats_of_all(&now);
+	CU_ASSERT_EQUAL(now.blocks, before.blocks + 30);
+	CU_ASSERT_EQUAL(now.bytes, before.bytes + 30 * 1024);
+	CU_ASSERT_EQUAL(now.misses, before.misses + 33);
+	CU_ASSERT_EQUAL(now.hits, before.hits + 27);
+	CU_ASSERT(now.cached_blocks >= 3 && now.cached_bytes >= 60);
+	for(i = 0; i < 30; i++)
+		OPENSSL_free(blocks[i]);
+	tls_mem_stats_of_all(&now);
+	CU_ASSERT_EQUAL(now.blocks, before.blocks);
+	CU_ASSERT_EQUAL(now.bytes, before.bytes);
+	CU_ASSERT(now.cached_most >= 30 * 1024);
+	tls_mem_flush();
+	tls_mem_stats_of_all(&now);
+	CU_ASSERT_EQUAL(now.flushes, before.flushes + 1);
+	CU_ASSERT(now.cached_most < 1024);
+	tls_port_free(blocks);
+}
+
+/* A child that the host does not count must not count as its parent. */
+static void test_figures_stranger(void)
+{
+	struct tls_mem_stats before, now;
+	int status;
+	pid_t pid;
+
+	tls_mem_stats_of_all(&before);
+	pid = fork();
+	if(pid == 0)
+		_exit(OPENSSL_malloc(1000) != NULL ? 0 : 1);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	tls_mem_stats_of_all(&now);
+	CU_ASSERT_EQUAL(now.blocks, before.blocks);
+	CU_ASSERT_EQUAL(now.misses, before.misses);
+}
+
 void test_mem_add(void)
 {
 	CU_pSuite suite = CU_add_suite("mem", begin, NULL);
@@ -315,6 +392,8 @@ void test_mem_add(void)
 	CU_add_test(suite, "corners", test_corners);
 	CU_add_test(suite, "cache", test_cache);
 	CU_add_test(suite, "freed elsewhere", test_other_process);
+	CU_add_test(suite, "figures", test_figures);
+	CU_add_test(suite, "figures of a stranger", test_figures_stranger);
 	CU_add_test(suite, "a broken cache", test_broken);
 	CU_add_test(suite, "private", test_private);
 	CU_add_test(suite, "private, freed elsewhere", test_private_elsewhere);
