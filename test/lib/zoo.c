@@ -232,7 +232,7 @@ void zoo_init(void)
 	save(stranger.name, ".pem", stranger.cert, false);
 }
 
-static void revoke(X509 *cert)
+void zoo_revoke(X509 *cert)
 {
 	X509_REVOKED *entry = X509_REVOKED_new();
 	ASN1_TIME *then = X509_gmtime_adj(NULL, -ZOO_DAY);
@@ -328,7 +328,7 @@ X509 *zoo_make(const struct zoo_spec *spec)
 		sign_and_save(spec, cert, spec->issuer == ZOO_CA ? &ca : &stranger);
 	}
 	if(spec->revoked)
-		revoke(cert);
+		zoo_revoke(cert);
 	save_key(spec->name, key);
 	EVP_PKEY_free(last_key);
 	last_key = key;

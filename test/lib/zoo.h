@@ -51,6 +51,9 @@ X509 *zoo_make(const struct zoo_spec *spec);
 /* The private key of the animal that zoo_make made last, borrowed. */
 EVP_PKEY *zoo_key(void);
 
+/* Adds CERT to the revoked ones. */
+void zoo_revoke(X509 *cert);
+
 /* Writes zoo-crl.pem of the CA with all revoked ones so far. */
 void zoo_crl(void);
 
