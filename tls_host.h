@@ -93,6 +93,21 @@
 /* True when C carries TLS, be it under SIP or under secure websockets. */
 #define TLS_HOST_IS_TLS(c_) ((c_)->type == PROTO_TLS || (c_)->type == PROTO_WSS)
 
+/* Has the host sent all of the ciphertext that it got for C? It keeps what the
+ * socket does not take in a queue, which it throws away before it calls the
+ * close hook (core/tcp_main.c, tcpconn_try_unhash()), and sets all of it to
+ * zero. Nothing else sets its deadline to zero, and the host looks at that only
+ * while something is queued: so a deadline that was set when C was made tells
+ * whether the queue was emptied by sending. Under C's write_lock. */
+#ifdef TCP_ASYNC
+#define TLS_HOST_WATCH_QUEUE(c_) ((c_)->wbuf_q.wr_timeout = 1)
+#define TLS_HOST_HAS_SENT_ALL(c_) \
+	((c_)->wbuf_q.first == NULL && (c_)->wbuf_q.wr_timeout != 0)
+#else
+#define TLS_HOST_WATCH_QUEUE(c_) ((void)0)
+#define TLS_HOST_HAS_SENT_ALL(c_) 1
+#endif
+
 /* The table of connections by id and the lock of all TCP tables; no header
  * of the host declares them (core/tcp_main.c). */
 extern struct tcp_connection **tcpconn_id_hash;

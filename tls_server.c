@@ -796,6 +796,7 @@ static int init_cb(struct tcp_connection *c, int sock)
 	c->lifetime = tls_cfg_connection_ticks();
 	c->timeout = get_ticks_raw() + c->lifetime;
 	c->extra_data = NULL;
+	TLS_HOST_WATCH_QUEUE(c);
 	return 0;
 }
 
@@ -812,7 +813,9 @@ static void close_cb(struct tcp_connection *c, int fd)
 			|| lock_try(&c->write_lock) != 0)
 		return;
 	session = session_of(c);
-	if(session != NULL) {
+	/* What the host has not sent would be missing in front of close_notify,
+	 * most often in the middle of a record. */
+	if(session != NULL && TLS_HOST_HAS_SENT_ALL(c)) {
 		tls_conn_shutdown(session->conn, &io);
 		if(io.n_out > 0
 				&& _tcpconn_write_nb(fd, c, (const char *)io.out, (int)io.n_out)

@@ -7,11 +7,14 @@
  * operator uses them with kamcmd while connections are open.
  * Each test owns its Kamailio; one process, no lock. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "hostlib.h"
 #include "hostpeer.h"
@@ -532,6 +535,78 @@ static void test_kill(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- a close while the host still has half a record ---- */
+
+/* Reads what is on the wire until N bytes are there or the stream ends. */
+static size_t read_wire(
+		struct peer *p, unsigned char *buf, size_t n, size_t want, int ms)
+{
+	struct pollfd pfd = {.fd = p->fd, .events = POLLIN};
+	ssize_t got = 1;
+
+	while(n < want && got > 0) {
+		if(poll(&pfd, 1, ms) != 1)
+			return n;
+		got = read(p->fd, buf + n, want - n);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	return n;
+}
+
+/* Bytes of the last record when it is not whole. */
+static size_t cut_record(const unsigned char *buf, size_t n)
+{
+	while(n >= 5) {
+		size_t record = 5 + ((size_t)buf[3] << 8 | buf[4]);
+
+		if(record > n)
+			return n;
+		buf += record;
+		n -= record;
+	}
+	return n;
+}
+
+#define WIRE_MAX ((size_t)32 << 20)
+#define QUEUED "write_queued_bytes"
+
+static void test_kill_in_record(void)
+{
+	/* TLS 1.3: header, two bytes, type, tag */
+	static const unsigned char alert[] = {23, 3, 3, 0, 2 + 1 + 16};
+	struct peer_opt opt = {.min = TLS1_3_VERSION};
+	unsigned char *wire = malloc(WIRE_MAX);
+	struct host_config cfg = {0};
+	struct host_kam kam;
+	struct peer p;
+	unsigned int cseq = 1;
+	int small = 65536;
+	size_t n;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(peer_tls(&p, kam.tls_port, &opt) && peer_options(&p, cseq, 100, NULL)
+					&& answers(&kam, "cfg.set_now_int tls send_close_notify 1",
+							true, ""),
+			"a connection");
+	(void)setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	while(cseq < 1000 && host_rpc_number(&kam, "core.tcp_info", QUEUED) == 0)
+		if(!peer_request(&p, ++cseq, 60000, NULL))
+			break;
+	/* some room in the kernel, not enough for the host to go on */
+	n = read_wire(&p, wire, 0, 400000, 5000);
+	HOLDS(host_rpc_number(&kam, "core.tcp_info", QUEUED) > 0,
+			"the host keeps what the socket does not take");
+	HOLDS(kill_peer(&kam, &p), "killed");
+	n = read_wire(&p, wire, n, WIRE_MAX, 10000);
+	HOLDS(cut_record(wire, n) > 0, "the last record is cut");
+	HOLDS(n > 24 && memcmp(wire + n - 24, alert, sizeof(alert)) != 0,
+			"no close_notify inside a record");
+	peer_close(&p);
+	free(wire);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static void test_settings(void)
 {
 	static const struct
@@ -584,6 +659,7 @@ static const struct suite_test tests[] = {{"ids", test_ids},
 		{"memory", test_mem}, {"reload", test_reload}, {"check", test_check},
 		{"reload on change", test_reload_on_change},
 		{"reload without a file", test_reload_without_file},
-		{"kill", test_kill}, {"settings", test_settings}, {NULL, NULL}};
+		{"kill", test_kill}, {"kill inside a record", test_kill_in_record},
+		{"settings", test_settings}, {NULL, NULL}};
 
 const struct suite suite_rpc = {"rpc", NULL, NULL, tests};
