@@ -5,10 +5,16 @@
 
 /* Tests of the verification policy: settings to what OpenSSL is told. What
  * comes of it in handshakes is tested with the engine (test_conn_peer.c). */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <CUnit/CUnit.h>
 
 #include "../../tls_verify.h"
 #include "../lib/engine_pair.h"
+#include "../lib/pki.h"
 #include "../lib/port_stub.h"
 
 void test_verify_add(void);
@@ -120,10 +126,64 @@ static void test_moved(void)
 	}
 }
 
+/* ---- what tells policies apart ---- */
+
+static void digest_of(const struct tls_profile_params *params,
+		unsigned char out[SHA256_DIGEST_LENGTH])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	struct tls_err err;
+	enum tls_rc rc;
+
+	memset(out, 0, SHA256_DIGEST_LENGTH);
+	CU_ASSERT_EQUAL(EVP_DigestInit_ex(md, EVP_sha256(), NULL), 1);
+	rc = tls_verify_digest(md, params, &err);
+	if(rc != TLS_RC_OK)
+		fprintf(stderr, "\n%s\n", err.text);
+	CU_ASSERT_EQUAL(rc, TLS_RC_OK);
+	CU_ASSERT_EQUAL(EVP_DigestFinal_ex(md, out, NULL), 1);
+	EVP_MD_CTX_free(md);
+}
+
+/* Files, directories and the CAs of the system: each can be digested, each is
+ * another policy, and so is each change of what they hold. */
+static void test_digests(void)
+{
+	unsigned char all[8][SHA256_DIGEST_LENGTH], again[SHA256_DIGEST_LENGTH];
+	struct tls_profile_params params;
+	size_t n = 0, i, k;
+
+	mkdir(pki_path("digested"), 0700);
+	tls_params_profile_init(&params);
+	digest_of(&params, all[n++]);
+	params.ca_list = (char *)(uintptr_t)TLS_PARAMS_SYSTEM_CA;
+	digest_of(&params, all[n++]);
+	params.ca_list = (char *)(uintptr_t)pki_path("ca.pem");
+	digest_of(&params, all[n++]);
+	params.crl = (char *)(uintptr_t)pki_path("digested");
+	digest_of(&params, all[n++]);
+	params.crl_check = (char *)(uintptr_t) "leaf";
+	digest_of(&params, all[n++]);
+	params.ca_path = (char *)(uintptr_t)pki_path("digested");
+	digest_of(&params, all[n++]);
+	pki_join("digested/a.pem", "crl.pem", NULL);
+	digest_of(&params, all[n++]);
+	pki_join("digested/a.pem", "crl.pem", "ca.pem");
+	digest_of(&params, all[n++]);
+	digest_of(&params, again);
+	CU_ASSERT_EQUAL(memcmp(all[n - 1], again, sizeof(again)), 0);
+	for(i = 0; i < n; i++) {
+		for(k = 0; k < i; k++)
+			CU_ASSERT_NOT_EQUAL(memcmp(all[i], all[k], sizeof(again)), 0);
+	}
+	unlink(pki_path("digested/a.pem"));
+}
+
 void test_verify_add(void)
 {
 	CU_pSuite suite = CU_add_suite("verify", begin, NULL);
 
 	CU_add_test(suite, "policies", test_policies);
+	CU_add_test(suite, "digests of policies", test_digests);
 	CU_add_test(suite, "moved by a server name", test_moved);
 }
