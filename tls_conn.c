@@ -1042,3 +1042,8 @@ const struct tls_info *tls_conn_info(const struct tls_conn *conn)
 {
 	return atomic_load_explicit(&conn->info, memory_order_acquire);
 }
+
+const char *tls_conn_peer_name(const struct tls_conn *conn)
+{
+	return conn->verify.name;
+}

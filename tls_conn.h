@@ -165,6 +165,10 @@ size_t tls_conn_unsent(const struct tls_conn *conn);
  * freed; NULL before TLS_CONN_ESTABLISHED. May be asked without the lock. */
 const struct tls_info *tls_conn_info(const struct tls_conn *conn);
 
+/* Whom the peer has to be, while OpenSSL's object is there, else NULL; borrowed
+ * until the next step. */
+const char *tls_conn_peer_name(const struct tls_conn *conn);
+
 /* Invariants, for assertions, tests and fuzzers. */
 bool tls_conn_is_valid(const struct tls_conn *conn);
 

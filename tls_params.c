@@ -661,6 +661,7 @@ static enum tls_rc check_words(
 	static const char *const generators[] = {
 			"krand", "fastrand", "cryptorand", "kxlibssl"};
 	static const char *const layers[] = {"own", "openssl"};
+	static const char *const reuses[] = {"off", "profile", "name"};
 	enum tls_rc rc = check_word("rand_engine", settings->rand_engine,
 			generators, sizeof(generators) / sizeof(generators[0]),
 			"krand, fastrand, cryptorand, kxlibssl or leave it out", err);
@@ -668,6 +669,10 @@ static enum tls_rc check_words(
 	if(rc == TLS_RC_OK)
 		rc = check_word("record_layer", settings->record_layer, layers,
 				sizeof(layers) / sizeof(layers[0]), "own or openssl", err);
+	if(rc == TLS_RC_OK)
+		rc = check_word("reuse_check", settings->reuse_check, reuses,
+				sizeof(reuses) / sizeof(reuses[0]), "off, profile or name",
+				err);
 	return rc;
 }
 

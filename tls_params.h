@@ -217,6 +217,8 @@ enum tls_role
 			"file of the key log")                                             \
 	X(keylog_peer, STR, NULL, 0, 0, "keylog_peer", NULL, 0, NULL,              \
 			"address to which the key log is sent")                            \
+	X(reuse_check, STR, "off", 0, 0, "reuse_check", NULL, 0, NULL,             \
+			"off, profile or name: which open connection a message may use")   \
 	X(rand_engine, STR, NULL, 0, 0, "rand_engine", NULL, 0, NULL,              \
 			"accepted for old configurations; the library's generator is "     \
 			"used")

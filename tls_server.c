@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "tls_addr.h"
@@ -18,6 +19,7 @@
 #include "tls_domain.h"
 #include "tls_events.h"
 #include "tls_host.h"
+#include "tls_ident.h"
 #include "tls_port.h"
 
 #define SESSION_MAGIC 0x74736530U /* "tse0" */
@@ -51,6 +53,7 @@ struct tls_session
 	time_t created;		   /* of the session */
 	bool eof_waits;		   /* the host's EOF is held back for pending bytes */
 	bool close_waits;	   /* close when the clear-text queue has been sent */
+	bool unfinished;	   /* the host has to send the rest of a message */
 	bool failure_told;	   /* to the script */
 	bool reported;		   /* the failure was logged once */
 };
@@ -701,6 +704,75 @@ static int read_cb(struct tcp_connection *c, rd_conn_flags_t *flags)
 	return -1;
 }
 
+/* ---- which connection may carry a message ---- */
+
+/* True when reuse_check is WORD. */
+static bool reuse_word(const char *word)
+{
+	const char *now = tls_cfg_settings()->reuse_check;
+
+	return now != NULL && strcasecmp(now, word) == 0;
+}
+
+/* May NAME be reached over C? RFC 5923 s3: only when its certificate speaks for
+ * that domain; while the handshake runs, when it will have to. */
+static bool speaks_for(const struct tls_session *session, const char *name)
+{
+	const struct tls_info *info = tls_conn_info(session->conn);
+	const char *wanted = tls_conn_peer_name(session->conn);
+	bool good = false;
+
+	if(info == NULL)
+		return wanted != NULL && strcasecmp(wanted, name) == 0;
+	return tls_info_peer_verified(info) && info->peer_der != NULL
+		   && tls_ident_match_der(info->peer_der, info->peer_der_len, name,
+					  strlen(name), TLS_IDENT_SIP,
+					  session->profile->p.verify_name_wildcards != 0, &good)
+					  == TLS_RC_OK
+		   && good;
+}
+
+/* Would the message at hand open C, a connection to REMOTE, with the profile
+ * that it has, and, with NAMES, to a domain that its certificate speaks for? */
+static bool suits(struct tcp_connection *c, const struct tls_session *session,
+		const struct tls_addr *remote, bool names)
+{
+	struct tls_domain_query query = {.role = TLS_ROLE_CLIENT};
+	struct tls_domains *domains = tls_domains_acquire();
+	struct wishes wishes = {0};
+	struct tls_addr local;
+	const char *name;
+	bool good;
+
+	if(domains == NULL)
+		return false;
+	tls_addr_set(&local, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
+	query.local = &local;
+	query.remote = remote;
+	query_wishes(&query, &wishes);
+	good = tls_profile_same(
+			session->profile, tls_domain_lookup(domains, &query));
+	tls_domains_unref(&domains);
+	name = wishes.peer[0] != '\0' ? wishes.peer : query.name;
+	return good && (!names || name == NULL || speaks_for(session, name));
+}
+
+/* True when the N bytes at TEXT may leave on C. Replies belong to the
+ * connection that the request came on, and so do pings. Under write_lock. */
+static bool may_carry(struct tcp_connection *c,
+		const struct tls_session *session, const char *text, size_t n)
+{
+	struct tls_addr remote;
+
+	if(session->unfinished || session->profile->role == TLS_ROLE_SERVER
+			|| tls_cfg_settings()->reuse_check == NULL || reuse_word("off")
+			|| n <= 4 || strncmp(text, "SIP/2.0 ", n < 8 ? n : 8) == 0)
+		return true;
+	tls_addr_set(
+			&remote, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
+	return suits(c, session, &remote, reuse_word("name"));
+}
+
 /* ---- encode ---- */
 
 /* Host contract: core/tls_hooks.h. Any process, write_lock held. Turns the
@@ -722,6 +794,15 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 	*rest_buf = NULL;
 	*rest_len = 0;
 	tls_err_clear(&err);
+	session = session_of(c);
+	if(session != NULL && !may_carry(c, session, *pbuf, *plen)) {
+		/* The host tries no other one: the sender hears of it, this one ends,
+		 * and the next message opens its own (reuse_check). */
+		tls_err_set(&err, TLS_RC_LIMIT,
+				"is not for this message: profile or name differ");
+		report_failure(c, session, &err);
+		return -1;
+	}
 	rc = session_ensure(c, &first, &session, &err);
 	if(rc == TLS_RC_OK)
 		rc = tls_conn_write(
@@ -737,6 +818,7 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 		report_failure(c, session, &err);
 		return -1;
 	}
+	session->unfinished = taken < *plen;
 	if(taken < *plen) {
 		*rest_buf = *pbuf + taken;
 		*rest_len = *plen - (unsigned int)taken;
@@ -851,27 +933,12 @@ static int match_cb(
 		struct tcp_connection *c, struct ip_addr *ip, unsigned short port)
 {
 	struct tls_session *session = session_of(c);
-	struct tls_domain_query query = {.role = TLS_ROLE_CLIENT};
-	struct tls_domains *domains;
-	struct wishes wishes;
-	struct tls_addr local;
 	struct tls_addr remote;
-	int match;
 
 	if(session == NULL || session->profile->role == TLS_ROLE_SERVER)
 		return 1;
-	domains = tls_domains_acquire();
-	if(domains == NULL)
-		return 0;
-	tls_addr_set(&local, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
-	query.local = &local;
 	tls_addr_set(&remote, ip->u.addr, ip->len, port);
-	query.remote = &remote;
-	query_wishes(&query, &wishes);
-	match = tls_profile_same(
-			session->profile, tls_domain_lookup(domains, &query));
-	tls_domains_unref(&domains);
-	return match;
+	return suits(c, session, &remote, reuse_word("name"));
 }
 
 /* 6.1: do two connections with the same addresses use the same profile? Global

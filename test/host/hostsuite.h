@@ -44,6 +44,7 @@ extern const struct suite suite_safety;	 /* many processes, broken peers */
 extern const struct suite suite_rpc;	 /* what operators ask and set */
 extern const struct suite suite_peers;	 /* other TLS programs */
 extern const struct suite suite_stock;	 /* the server's own module as a peer */
+extern const struct suite suite_reuse;	 /* who may get a message */
 extern const struct suite suite_event;	 /* event routes */
 extern const struct suite suite_script;	 /* what scripts can read */
 extern const struct suite suite_others;	 /* other users of OpenSSL beside us */
