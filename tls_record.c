@@ -85,7 +85,7 @@ struct ended
 
 /* Made before the first fork, read-only afterwards. */
 static EVP_CIPHER *ciphers[SUITES];
-static EVP_KDF *hkdf;
+static EVP_MAC_CTX *hmacs[2]; /* SHA-256, SHA-384 */
 static EVP_KDF *tls12_prf;
 static _Atomic uint64_t *next_id; /* shared memory */
 static struct ended *ended;		  /* shared memory */
@@ -101,6 +101,27 @@ static uint64_t ended_seen; /* entries that this process has heeded */
 static void forget_cache_cb(void)
 {
 	memset(cache, 0, sizeof(cache));
+}
+
+/* An HMAC without a secret; ones with it are copied from here, because to
+ * fetch MAC and digest for each costs more than the work. NULL = the library
+ * has none, or no memory. */
+static EVP_MAC_CTX *make_hmac(const char *digest)
+{
+	static const unsigned char zeros[32];
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+	OSSL_PARAM params[2];
+
+	params[0] = OSSL_PARAM_construct_utf8_string(
+			OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0);
+	params[1] = OSSL_PARAM_construct_end();
+	EVP_MAC_free(mac);
+	if(ctx != NULL && EVP_MAC_init(ctx, zeros, sizeof(zeros), params) != 1) {
+		EVP_MAC_CTX_free(ctx);
+		ctx = NULL;
+	}
+	return ctx;
 }
 
 enum tls_rc tls_record_init(struct tls_err *err)
@@ -119,13 +140,16 @@ enum tls_rc tls_record_init(struct tls_err *err)
 			ciphers[i] = EVP_CIPHER_fetch(NULL, suites[i].name, NULL);
 		ERR_clear_error();
 	}
-	if(hkdf == NULL)
-		hkdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_HKDF, NULL);
+	if(hmacs[0] == NULL)
+		hmacs[0] = make_hmac("SHA2-256");
+	if(hmacs[1] == NULL)
+		hmacs[1] = make_hmac("SHA2-384");
 	if(tls12_prf == NULL)
 		tls12_prf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
 	if(keys_index < 0)
 		keys_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	if(hkdf == NULL || tls12_prf == NULL || keys_index < 0)
+	if(hmacs[0] == NULL || hmacs[1] == NULL || tls12_prf == NULL
+			|| keys_index < 0)
 		return tls_ossl_fail(
 				err, TLS_RC_TLS, "this library has no key derivation for TLS");
 	if(next_id == NULL) {
@@ -171,48 +195,54 @@ static bool has_explicit(const struct tls_record *record)
 
 /* ---- key derivation ---- */
 
-/* HKDF-Expand-Label with an empty context, RFC 8446 s7.1. */
-static bool expand_label(const char *digest, const unsigned char *secret,
-		size_t n_secret, const char *label, unsigned char *out, size_t n_out)
+static size_t secret_len(const struct tls_record *record)
+{
+	return record->hash != 0 ? 48 : 32;
+}
+
+/* HKDF-Expand-Label with an empty context, RFC 8446 s7.1, of the secret that
+ * HMAC has been given. N_OUT is at most the length of the hash, so HKDF-Expand
+ * is one HMAC (RFC 5869 s2.3). */
+static bool expand_label(
+		EVP_MAC_CTX *ctx, const char *label, unsigned char *out, size_t n_out)
 {
 	unsigned char info[64];
-	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+	unsigned char block[TLS_RECORD_SECRET_MAX];
 	size_t n_label = strlen(label);
-	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
-	OSSL_PARAM params[5];
+	size_t n = 0;
 	bool ok;
 
-	if(ctx == NULL || n_label > sizeof(info) - 10) {
-		EVP_KDF_CTX_free(ctx);
+	if(n_label > sizeof(info) - 11)
 		return false;
-	}
 	info[0] = (unsigned char)(n_out >> 8);
 	info[1] = (unsigned char)n_out;
 	info[2] = (unsigned char)(6 + n_label);
 	memcpy(info + 3, "tls13 ", 6);
 	memcpy(info + 9, label, n_label);
 	info[9 + n_label] = 0;
-	params[0] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode);
-	params[1] = OSSL_PARAM_construct_utf8_string(
-			OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)digest, 0);
-	params[2] = OSSL_PARAM_construct_octet_string(
-			OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)secret, n_secret);
-	params[3] = OSSL_PARAM_construct_octet_string(
-			OSSL_KDF_PARAM_INFO, info, 10 + n_label);
-	params[4] = OSSL_PARAM_construct_end();
-	ok = EVP_KDF_derive(ctx, out, n_out, params) == 1;
-	EVP_KDF_CTX_free(ctx);
+	info[10 + n_label] = 1; /* number of the block */
+	ok = EVP_MAC_init(ctx, NULL, 0, NULL) == 1
+		 && EVP_MAC_update(ctx, info, 11 + n_label) == 1
+		 && EVP_MAC_final(ctx, block, &n, sizeof(block)) == 1 && n >= n_out;
+	if(ok)
+		memcpy(out, block, n_out);
+	OPENSSL_cleanse(block, sizeof(block));
 	return ok;
 }
 
-static const char *digest_name(const struct tls_record *record)
+/* HMAC with the traffic secret of SIDE; its end wipes it. NULL = no memory. */
+static EVP_MAC_CTX *hmac_of(
+		const struct tls_record *record, enum tls_record_side side)
 {
-	return record->hash != 0 ? "SHA2-384" : "SHA2-256";
-}
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmacs[record->hash != 0]);
 
-static size_t secret_len(const struct tls_record *record)
-{
-	return record->hash != 0 ? 48 : 32;
+	if(ctx == NULL
+			|| EVP_MAC_init(
+					   ctx, record->half[side].secret, secret_len(record), NULL)
+					   == 1)
+		return ctx;
+	EVP_MAC_CTX_free(ctx);
+	return NULL;
 }
 
 /* Key and IV from the traffic secret, RFC 8446 s7.3; the counter starts at 0
@@ -220,15 +250,17 @@ static size_t secret_len(const struct tls_record *record)
 static bool derive_13(struct tls_record *record, enum tls_record_side side)
 {
 	struct tls_record_half *half = &record->half[side];
-	const char *digest = digest_name(record);
-	size_t n = secret_len(record);
+
+	EVP_MAC_CTX *ctx = hmac_of(record, side);
+	bool ok;
 
 	half->seq = 0;
 	half->epoch++;
-	return expand_label(digest, half->secret, n, "key", half->key,
-				   suites[record->suite].key)
-		   && expand_label(
-				   digest, half->secret, n, "iv", half->iv, TLS_RECORD_IV);
+	ok = ctx != NULL
+		 && expand_label(ctx, "key", half->key, suites[record->suite].key)
+		 && expand_label(ctx, "iv", half->iv, TLS_RECORD_IV);
+	EVP_MAC_CTX_free(ctx);
+	return ok;
 }
 
 /* The PRF of RFC 5246 s5 over "key expansion", s6.3. */
@@ -933,11 +965,13 @@ enum tls_rc tls_record_update(struct tls_record *record,
 	struct tls_record_half *half = &record->half[side];
 	unsigned char next[TLS_RECORD_SECRET_MAX];
 	size_t n = secret_len(record);
+	EVP_MAC_CTX *ctx;
 	bool ok;
 
 	tls_ossl_begin();
-	ok = expand_label(
-			digest_name(record), half->secret, n, "traffic upd", next, n);
+	ctx = hmac_of(record, side);
+	ok = ctx != NULL && expand_label(ctx, "traffic upd", next, n);
+	EVP_MAC_CTX_free(ctx);
 	if(ok) {
 		memcpy(half->secret, next, n);
 		ok = derive_13(record, side);
