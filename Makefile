@@ -15,6 +15,7 @@
 #   make demo                 two servers, a call over two TLS hops
 #   make soak SECONDS= WORKERS=   load until the time is over
 #   make fuzz SECONDS=        every fuzzer for so long
+#   make bench [QUICK=1]      against other servers, report in build/bench
 #   make utils|doc|deps|clean
 #
 # NO_INSTALL=1 forbids apt: what is missing is printed and the build stops.
@@ -246,6 +247,13 @@ fuzz:
 	@$(MAKE) --no-print-directory fuzzers
 	@utils/run_fuzzers.sh $(FUZZ) $(SECONDS) $(FUZZERS)
 
+# ---- benchmark ----
+
+bench: tls.so
+	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host) bench
+	@TLS_MODULE=$(CURDIR)/tls.so $(MAKE) --no-print-directory -C test/bench \
+			bench BUILD=$(CURDIR)/$(BUILD) QUICK=$(QUICK)
+
 # ---- the rest ----
 
 doc:
@@ -254,18 +262,19 @@ doc:
 
 deps:
 	@utils/install_deps.sh build $(if $(KAMAILIO_SRC),,host) test lint \
-			doc fuzz debian13
+			doc fuzz bench debian13
 
 # The fetched headers and the second Debian stay: they are downloads.
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/suites \
-			$(BUILD)/test-host $(BUILD)/load $(BUILD)/demo $(BUILD)/openssl_mutex_shared
+			$(BUILD)/test-host $(BUILD)/load $(BUILD)/bench $(BUILD)/demo \
+			$(BUILD)/openssl_mutex_shared
 	rm -f tls.so $(BUILD)/host/defs
 
 FORCE:
 
 .PHONY: all install uninstall install-tls-cert check-dirs unit test-deps \
 	host-test load-check lint doc-check utils utils-test test demo soak fuzzers fuzz \
-	doc deps clean FORCE
+	bench doc deps clean FORCE
 
 endif

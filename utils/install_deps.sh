@@ -9,7 +9,7 @@
 # Called by the Makefile, the tests and the CI script.
 #
 # usage: install_deps.sh GROUP...
-# groups: build host test lint doc fuzz debian13; or names of packages
+# groups: build host test lint doc fuzz bench debian13; or names of packages
 
 set -eu
 
@@ -40,6 +40,9 @@ packages_of()
 		lint) echo "clang-format perl" ;;
 		doc) echo "docbook-xml docbook-xsl libxml2-utils perl w3m xsltproc" ;;
 		fuzz) echo "clang" ;;
+		# nginx and the distribution's TLS module are rivals, never linked to.
+		bench) echo "openssl nginx libnginx-mod-stream gnuplot-nox procps" \
+				"$(stock_module)" ;;
 		debian13) echo "debootstrap debian-archive-keyring" ;;
 		*) echo "$1" ;;
 	esac
