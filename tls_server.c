@@ -21,6 +21,7 @@
 #include "tls_host.h"
 #include "tls_ident.h"
 #include "tls_port.h"
+#include "tls_x509.h"
 
 #define SESSION_MAGIC 0x74736530U /* "tse0" */
 
@@ -609,6 +610,43 @@ static enum tls_rc announce(struct tcp_connection *c,
 				 : tls_err_set(err, TLS_RC_CLOSED, "dropped by the script");
 }
 
+/* Field FIELD of the peer's certificate into OUT; "" when it has none. */
+static void peer_field(const struct tls_info *info, enum tls_x509_field field,
+		char *out, size_t size)
+{
+	struct tls_x509_query query = {.field = field};
+	struct tls_x509_value value = {.buf = out, .size = size};
+
+	out[0] = '\0';
+	if(info->peer_der != NULL
+			&& tls_x509_get(info->peer_der, info->peer_der_len, &query, &value)
+					   != TLS_RC_OK)
+		out[0] = '\0';
+}
+
+/* A peer that optional_no_ca let in although its certificate failed: who it
+ * is and why, in one line. */
+static void note_unverified(struct tcp_connection *c,
+		struct tls_session *session, const struct tls_info *info)
+{
+	char subject[160], issuer[160], serial[96];
+	struct tls_err err;
+
+	if(session->profile->p.verify_client != TLS_VERIFY_CLIENT_OPTIONAL_NO_CA
+			|| !info->peer_presented || tls_info_peer_verified(info))
+		return;
+	peer_field(info, TLS_X509_SUBJECT, subject, sizeof(subject));
+	peer_field(info, TLS_X509_ISSUER, issuer, sizeof(issuer));
+	peer_field(info, TLS_X509_SERIAL, serial, sizeof(serial));
+	tls_err_set(&err, TLS_RC_OK,
+			"let in unverified by optional_no_ca (%s) at depth %d, subject "
+			"\"%s\", issuer \"%s\", serial %s",
+			tls_info_verify_text(info), info->verify_depth, subject, issuer,
+			serial);
+	report(c, session, TLS_LOG_INFO, &err);
+	session->reported = false; /* it is no failure */
+}
+
 /* One round: some bytes from the socket or from what is pending. OK, AGAIN
  * when another round may bring more, CLOSED, or a failure. */
 static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
@@ -617,6 +655,7 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 	struct tls_session *session = session_of(c);
 	size_t ask = room - *n_clear;
 	int n = 0;
+	bool fresh;
 	enum tls_rc rc;
 
 	/* Decryption does not make bytes more: what is read now fits into the
@@ -635,8 +674,11 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 		return TLS_RC_OK; /* a probe that opens and closes costs nothing */
 	lock_get(&c->write_lock);
 	rc = session_ensure(c, NULL, &session, err);
+	fresh = rc == TLS_RC_OK && tls_conn_info(session->conn) == NULL;
 	if(rc == TLS_RC_OK)
 		rc = feed(c, session, (size_t)n, dst, room, n_clear, err);
+	if(fresh && tls_conn_info(session->conn) != NULL)
+		note_unverified(c, session, tls_conn_info(session->conn));
 	if(rc == TLS_RC_OK)
 		hold_eof_back(c, session, flags);
 	lock_release(&c->write_lock);

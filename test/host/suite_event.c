@@ -339,7 +339,46 @@ static void test_kemi(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* optional_no_ca lets everybody in, and the log says whom. */
+static void test_unverified(void)
+{
+	struct host_config cfg = {.route = noting_route,
+			.tls_cfg = "[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
+					   "private_key = @CERTS@/ecdsa.key\n"
+					   "ca_list = @CERTS@/ca.pem\n"
+					   "verify_client = optional_no_ca\n"};
+	struct peer_opt opt = {
+			.cert = host_cert("foreign.pem"), .key = host_cert("foreign.key")};
+	struct host_kam kam;
+	struct peer p;
+	char needle[96];
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(peer_tls(&p, kam.tls_port, &opt) && served(&p, 1, 10), "served");
+	snprintf(needle, sizeof(needle),
+			"127.0.0.1:%d&let in unverified&unable to get local issuer"
+			"&at depth 0",
+			p.port);
+	HOLDS(host_log_await(&kam, needle, PEER_WAIT_MS) == 1, "one line");
+	HOLDS(strstr(host_log_line(), "stranger.example.org") != NULL
+					&& strstr(host_log_line(), "Foreign CA") != NULL
+					&& strstr(host_log_line(), "serial ") != NULL
+					&& strstr(host_log_line(), "TLSs<default>") != NULL,
+			"who, whose, which and where");
+	peer_close(&p);
+	host_log_mark(&kam);
+	opt.cert = host_cert("client.pem");
+	opt.key = host_cert("client.key");
+	HOLDS(peer_tls(&p, kam.tls_port, &opt) && served(&p, 1, 10), "served");
+	peer_close(&p);
+	HOLDS(host_log_count(&kam, "let in unverified") == 0,
+			"nothing to say of good ones");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {
+		{"a peer let in unverified", test_unverified},
 		{"a server that the script drops", test_out_drop},
 		{"a client that the script drops", test_in_drop},
 		{"failed handshakes", test_failed},
