@@ -17,14 +17,19 @@
 #include "tls_port.h"
 
 /* Size classes: powers of two and the three steps between them, 16 bytes to
- * 20 KB, which covers what a handshake uses; a quarter is the most that a
- * block wastes. Larger blocks go to shared memory directly. */
+ * 24 KB, which covers what a handshake uses (its largest block holds a grown
+ * handshake message, 21.3 KB); a quarter is the most that a block wastes.
+ * Larger blocks go to shared memory directly. */
 #define CLASS_LEAST 16
-#define CLASSES 42
+#define CLASSES 43
 #define LARGE_MAX ((size_t)1024 * 1024 * 1024)
 
 /* Blocks of one class that a process keeps. */
 #define CLASS_BLOCKS_MAX 64
+
+/* Blocks that a process takes from the depot at once, and bytes of them. */
+#define DEPOT_BLOCKS 32
+#define DEPOT_TAKE ((size_t)32 * 1024)
 
 #define HEADER_MAGIC 0x746d656dU   /* "tmem" */
 #define HEADER_FREE 0x66726565U	   /* "free": in a cache */
@@ -65,6 +70,19 @@ static struct
 	size_t all_bytes;
 } cache;
 
+/* What full caches give and empty ones take, in shared memory, NULL until
+ * tls_mem_init. A process that only begins connections, such as a sender,
+ * would else take every block from shared memory, and the one that ends them
+ * give every block back. Nobody waits for it: a process that finds it busy
+ * goes to shared memory. */
+static struct depot
+{
+	atomic_flag busy;
+	struct cached *first[CLASSES];
+	_Atomic int64_t blocks; /* written while busy, read at any time */
+	_Atomic int64_t bytes;
+} * depot;
+
 /* The thread whose allocations are private now, 0 = none. */
 static _Atomic uintptr_t private_thread;
 
@@ -95,25 +113,15 @@ struct figures
 	_Atomic int64_t n[FIGURES];
 };
 
-static struct figures own;	   /* until there is a shared place */
-static struct figures *all;	   /* shared memory, by number of process */
-static unsigned int processes; /* places in ALL */
+static struct figures own;			/* until there is a shared place */
+static struct figures *here = &own; /* where this process counts */
+static struct figures *all;			/* shared memory, by number of process */
+static unsigned int processes;		/* places in ALL */
 static unsigned int forked_from = UINT_MAX; /* our parent's place in ALL */
-
-/* A child has the number of its parent until the host gives it its own; one
- * that is not the host's never gets one. */
-static struct figures *mine(void)
-{
-	unsigned int process = tls_port_process();
-
-	if(all == NULL || process >= processes || process == forked_from)
-		return &own;
-	return &all[process];
-}
 
 static void count(enum figure figure, int64_t by)
 {
-	_Atomic int64_t *n = &mine()->n[figure];
+	_Atomic int64_t *n = &here->n[figure];
 
 	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + by,
 			memory_order_relaxed);
@@ -125,15 +133,23 @@ static void count_block(enum figure blocks, enum figure bytes, int64_t by)
 	count(bytes, by);
 }
 
-/* What this process keeps now. */
-static void count_cached(void)
+/* Moves what was counted so far to the shared place, once there is one: a
+ * child has the number of its parent until the host gives it its own; one that
+ * is not the host's never gets one. */
+static void settle(void)
 {
-	struct figures *figures = mine();
+	unsigned int process;
+	size_t i;
 
-	atomic_store_explicit(&figures->n[FIGURE_CACHED_BLOCKS],
-			(int64_t)cache.all_blocks, memory_order_relaxed);
-	atomic_store_explicit(&figures->n[FIGURE_CACHED_BYTES],
-			(int64_t)cache.all_bytes, memory_order_relaxed);
+	if(here != &own || all == NULL)
+		return;
+	process = tls_port_process();
+	if(process >= processes || process == forked_from)
+		return;
+	here = &all[process];
+	for(i = 0; i < FIGURES; i++)
+		count((enum figure)i, own.n[i]);
+	memset(&own, 0, sizeof(own));
 }
 
 static int64_t figure_of(const struct figures *figures, enum figure figure)
@@ -171,15 +187,14 @@ enum tls_rc tls_mem_share_stats(void)
 	memset(fresh, 0, n * sizeof(*fresh));
 	processes = n;
 	all = fresh;
-	memcpy(mine(), &own, sizeof(own));
-	memset(&own, 0, sizeof(own));
+	settle();
 	return TLS_RC_OK;
 }
 
 void tls_mem_stats(struct tls_mem_stats *out)
 {
 	memset(out, 0, sizeof(*out));
-	add_figures(out, mine());
+	add_figures(out, here);
 }
 
 void tls_mem_stats_of_all(struct tls_mem_stats *out)
@@ -191,6 +206,10 @@ void tls_mem_stats_of_all(struct tls_mem_stats *out)
 		add_figures(out, &own);
 	for(i = 0; i < processes; i++)
 		add_figures(out, &all[i]);
+	if(depot != NULL) {
+		out->cached_blocks += atomic_load(&depot->blocks);
+		out->cached_bytes += atomic_load(&depot->bytes);
+	}
 }
 
 /* ---- inside ---- */
@@ -292,10 +311,12 @@ static size_t class_size(uint32_t c)
 	return (base + base / 4 * (c % 4) + 7) & ~(size_t)7;
 }
 
-/* OpenSSL wipes key objects, but not the SSL objects in which the traffic
- * secrets lie; those are larger than this. Wiping everything would cost more
- * than the handshake's own copies. */
+/* OpenSSL wipes key objects, but not the SSL and session objects in which the
+ * secrets of a connection lie. Smaller blocks hold none, larger ones are
+ * buffers of records and handshake messages, which have been on the wire; to
+ * wipe those too costs as much as the rest of the allocator. */
 #define WIPED_FROM 1024
+#define WIPED_TO 8192
 
 /* Class of a block of exactly N bytes, rounded up to 8. */
 static uint32_t class_exact(size_t n)
@@ -307,18 +328,17 @@ static uint32_t class_exact(size_t n)
  * block without class and its size in units of 8. */
 static uint32_t class_of(size_t n)
 {
-	uint32_t c = 0;
-	size_t base = CLASS_LEAST;
+	uint32_t log;
+	size_t quarter;
 
 	if(n > class_size(CLASSES - 1))
 		return class_exact(n);
-	while(base * 2 < n) {
-		base *= 2;
-		c += 4;
-	}
-	while(class_size(c) < n)
-		c++;
-	return c;
+	if(n <= CLASS_LEAST)
+		return 0;
+	/* 2^LOG < N <= 2^(LOG+1), in which quarter? */
+	log = 63U - (uint32_t)__builtin_clzll((unsigned long long)n - 1);
+	quarter = (n - 1 - ((size_t)1 << log)) >> (log - 2);
+	return (log - 4) * 4 + (uint32_t)quarter + 1;
 }
 
 /* Bytes that the user of a block may use. */
@@ -339,12 +359,13 @@ static struct header *pop(uint32_t class)
 	cache.blocks[class]--;
 	cache.all_blocks--;
 	cache.all_bytes -= class_size(class);
-	count_cached();
+	count_block(FIGURE_CACHED_BLOCKS, FIGURE_CACHED_BYTES,
+			-(int64_t)class_size(class));
 	block->header.magic = HEADER_MAGIC;
 	return &block->header;
 }
 
-/* False when the cache is full: the block goes back to shared memory. */
+/* False when the cache is full. */
 static bool push(struct header *header)
 {
 	struct cached *block = (struct cached *)header;
@@ -362,8 +383,110 @@ static bool push(struct header *header)
 	cache.blocks[header->class]++;
 	cache.all_blocks++;
 	cache.all_bytes += size;
-	count_cached();
+	count_block(FIGURE_CACHED_BLOCKS, FIGURE_CACHED_BYTES, (int64_t)size);
 	return true;
+}
+
+/* ---- the depot, entered ---- */
+
+static bool depot_enter(void)
+{
+	return depot != NULL
+		   && !atomic_flag_test_and_set_explicit(
+				   &depot->busy, memory_order_acquire);
+}
+
+static void depot_leave(void)
+{
+	atomic_flag_clear_explicit(&depot->busy, memory_order_release);
+}
+
+static void depot_count(int64_t blocks, int64_t bytes)
+{
+	atomic_store(&depot->blocks, atomic_load(&depot->blocks) + blocks);
+	atomic_store(&depot->bytes, atomic_load(&depot->bytes) + bytes);
+}
+
+/* Puts HEADER, for which the cache has no place, and half of what the cache
+ * has of its class into the depot: the next ones then find place in the cache.
+ * False when the depot is full or busy. */
+static bool depot_give(struct header *header)
+{
+	uint32_t class = header->class;
+	int64_t size;
+	int64_t n = 0;
+	unsigned int half;
+
+	if(class >= CLASSES || !depot_enter())
+		return false;
+	size = (int64_t)class_size(class);
+	half = cache.blocks[class] / 2;
+	while(header != NULL
+			&& atomic_load(&depot->bytes) + (n + 1) * size
+					   <= (int64_t)TLS_MEM_DEPOT_MAX) {
+		struct cached *block = (struct cached *)header;
+
+		block->header.magic = HEADER_FREE;
+		block->next = depot->first[class];
+		depot->first[class] = block;
+		n++;
+		header = half > 0 ? pop(class) : NULL;
+		half -= half > 0;
+	}
+	depot_count(n, n * size);
+	depot_leave();
+	if(n > 0 && header != NULL && !push(header)) { /* no: it came from there */
+		header->magic = 0;
+		port_free(header);
+	}
+	return n > 0;
+}
+
+/* A block of CLASS from the depot, some more go into the cache. NULL when it
+ * has none or is busy. */
+static struct header *depot_take(uint32_t class)
+{
+	struct header *header = NULL;
+	size_t size = class_size(class);
+	int64_t n = 0;
+
+	if(!depot_enter())
+		return NULL;
+	while(depot->first[class] != NULL && n < DEPOT_BLOCKS
+			&& (size_t)n * size < DEPOT_TAKE) {
+		struct cached *block = depot->first[class];
+		struct cached *next = block->next;
+
+		if(header != NULL && !push(&block->header))
+			break;
+		if(header == NULL)
+			header = &block->header;
+		depot->first[class] = next;
+		n++;
+	}
+	depot_count(-n, -n * (int64_t)size);
+	depot_leave();
+	return header;
+}
+
+/* Gives all of it back to shared memory. */
+static void depot_flush(void)
+{
+	uint32_t c;
+
+	if(!depot_enter())
+		return;
+	for(c = 0; c < CLASSES; c++) {
+		while(depot->first[c] != NULL) {
+			struct cached *block = depot->first[c];
+
+			depot->first[c] = block->next;
+			depot_count(-1, -(int64_t)class_size(c));
+			block->header.magic = 0;
+			port_free(block);
+		}
+	}
+	depot_leave();
 }
 
 static void flush_entered(void)
@@ -402,12 +525,14 @@ static struct header *take(size_t n)
 {
 	struct header *header = port_alloc(n);
 
+	settle();
 	count(FIGURE_MISSES, 1);
 	if(header != NULL)
 		return header;
 	if(shortages != NULL)
 		atomic_fetch_add(shortages, 1);
 	flush_entered();
+	depot_flush();
 	return port_alloc(n);
 }
 
@@ -488,6 +613,8 @@ void *tls_mem_alloc(size_t n)
 		heed_shortage();
 		if(class < CLASSES)
 			header = pop(class);
+		if(header == NULL && class < CLASSES)
+			header = depot_take(class);
 		if(header != NULL)
 			count(FIGURE_HITS, 1);
 		else
@@ -531,8 +658,8 @@ void tls_mem_free(void *p)
 		return;
 	}
 	size = block_size(header->class);
-	if(size >= WIPED_FROM)
-		OPENSSL_cleanse(p, size);
+	if(size >= WIPED_FROM && size <= WIPED_TO)
+		explicit_bzero(p, size); /* wide stores, unlike OPENSSL_cleanse() */
 	if(!enter()) {
 		header->magic = 0;
 		port_free_again(header);
@@ -540,7 +667,7 @@ void tls_mem_free(void *p)
 	}
 	count_block(FIGURE_BLOCKS, FIGURE_BYTES, -(int64_t)size);
 	heed_shortage();
-	if(!push(header)) {
+	if(!push(header) && !depot_give(header)) {
 		header->magic = 0;
 		port_free(header);
 	}
@@ -612,6 +739,13 @@ enum tls_rc tls_mem_init(void)
 			return TLS_RC_NOMEM;
 		atomic_init(shortages, 0);
 	}
+	if(depot == NULL) {
+		depot = tls_port_alloc(sizeof(*depot));
+		if(depot == NULL)
+			return TLS_RC_NOMEM;
+		memset(depot, 0, sizeof(*depot));
+		atomic_flag_clear(&depot->busy);
+	}
 	return TLS_RC_OK;
 }
 
@@ -620,6 +754,7 @@ void tls_mem_flush(void)
 	if(!enter())
 		return;
 	flush_entered();
+	depot_flush();
 	leave();
 }
 
@@ -633,6 +768,7 @@ void tls_mem_after_fork(void)
 	memset(cache.blocks, 0, sizeof(cache.blocks));
 	cache.all_blocks = 0;
 	cache.all_bytes = 0;
+	here = &own;
 	if(all != NULL) {
 		forked_from = tls_port_process();
 		memset(&own, 0, sizeof(own));

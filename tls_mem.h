@@ -21,6 +21,10 @@
 /* Most bytes that one process keeps for reuse. */
 #define TLS_MEM_CACHE_MAX ((size_t)256 * 1024)
 
+/* Most bytes that wait between the processes, given by one to be taken by
+ * another. */
+#define TLS_MEM_DEPOT_MAX ((size_t)1024 * 1024)
+
 /* Figures of one process or of all. Of one process, blocks and bytes are what
  * it has allocated less what it has freed, be it of others, so perhaps less
  * than nothing. They are read while others count: each is right, their sums
@@ -60,7 +64,7 @@ void tls_mem_free(void *p);
 void tls_mem_private_begin(void);
 void tls_mem_private_end(void);
 
-/* Gives back everything that this process keeps, as the allocator itself does
+/* Gives back everything that this process keeps and the depot has, as the allocator itself does
  * when memory is short in any process. A worker that ends does not: the heap
  * goes with the server. */
 void tls_mem_flush(void);

@@ -82,6 +82,70 @@ static void test_cache(void)
 	CU_ASSERT_TRUE(tls_mem_is_valid());
 }
 
+/* In a child with an empty cache: blocks that its parent has freed come from
+ * the depot, none from shared memory. The exit code. */
+static int takes_from_depot(void *p[static 100])
+{
+	struct tls_mem_stats before, after;
+	size_t i;
+
+	tls_mem_stats(&before);
+	for(i = 0; i < 100; i++) {
+		p[i] = OPENSSL_malloc(200);
+		if(p[i] == NULL)
+			return 1;
+		memset(p[i], 'y', 200);
+	}
+	tls_mem_stats(&after);
+	if(after.misses != before.misses || after.hits != before.hits + 100)
+		return 2;
+	for(i = 0; i < 100; i++)
+		OPENSSL_free(p[i]);
+	if(!tls_mem_is_valid())
+		return 3;
+	tls_mem_flush();
+	return 0;
+}
+
+/* One process begins connections, another one ends them: what the latter
+ * frees is what the former takes. */
+static void test_depot(void)
+{
+	size_t live = engine_live_blocks(), i;
+	struct tls_mem_stats stats;
+	void *p[300];
+	int status;
+	pid_t pid;
+
+	for(i = 0; i < 300; i++)
+		p[i] = OPENSSL_malloc(200);
+	for(i = 0; i < 300; i++)
+		OPENSSL_free(p[i]);
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+	tls_mem_stats_of_all(&stats);
+	CU_ASSERT_TRUE(stats.cached_blocks >= 300);
+	pid = fork();
+	if(pid == 0)
+		_exit(takes_from_depot(p));
+	CU_ASSERT_FATAL(pid > 0);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	tls_mem_stats_of_all(&stats);
+	CU_ASSERT_EQUAL(stats.cached_blocks, 0);
+
+	/* bounded: what does not fit goes to shared memory */
+	for(i = 0; i < 300; i++)
+		p[i] = OPENSSL_malloc(8000);
+	for(i = 0; i < 300; i++)
+		OPENSSL_free(p[i]);
+	tls_mem_stats_of_all(&stats);
+	CU_ASSERT_TRUE(stats.cached_bytes
+				   <= (int64_t)(TLS_MEM_CACHE_MAX + TLS_MEM_DEPOT_MAX));
+	CU_ASSERT_TRUE(stats.cached_bytes > (int64_t)TLS_MEM_DEPOT_MAX);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+}
+
 /* OpenSSL frees twice: a line for the operator, and no harm. */
 static void test_double_free(void)
 {
@@ -391,6 +455,7 @@ void test_mem_add(void)
 	CU_add_test(suite, "freed twice", test_double_free);
 	CU_add_test(suite, "corners", test_corners);
 	CU_add_test(suite, "cache", test_cache);
+	CU_add_test(suite, "depot", test_depot);
 	CU_add_test(suite, "freed elsewhere", test_other_process);
 	CU_add_test(suite, "figures", test_figures);
 	CU_add_test(suite, "figures of a stranger", test_figures_stranger);
