@@ -11,7 +11,8 @@
 #   make install|uninstall    into the server's modules folder (DESTDIR=)
 #   make install-tls-cert     self-signed cert.pem and key when there is none
 #   make test                 all suites; the last line is their sum
-#   make unit|lint|doc-check|utils-test|load-check|host-test    one suite
+#   make unit|lint|doc-check|utils-test|cfgcheck-test|load-check|host-test
+#                             one suite
 #   make demo                 two servers, a call over two TLS hops
 #   make soak SECONDS= WORKERS=   load until the time is over
 #   make fuzz SECONDS=        every fuzzer for so long
@@ -199,12 +200,18 @@ doc-check:
 utils:
 	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared \
 			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
+	@$(MAKE) --no-print-directory -C utils/tls_cfgcheck \
+			BUILD=$(CURDIR)/$(BUILD)/tls_cfgcheck
+
+cfgcheck-test: test-deps
+	@$(MAKE) --no-print-directory -C utils/tls_cfgcheck test \
+			BUILD=$(CURDIR)/$(BUILD)/tls_cfgcheck
 
 utils-test:
 	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared test \
 			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
 
-TESTS := unit lint doc-check utils-test load-check host-test
+TESTS := unit lint doc-check utils-test cfgcheck-test load-check host-test
 
 # Each suite ends with its own "N passed, N failed"; run_suites adds them up
 # and counts a suite that printed none as one failure.
@@ -268,13 +275,13 @@ deps:
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/suites \
 			$(BUILD)/test-host $(BUILD)/load $(BUILD)/bench $(BUILD)/demo \
-			$(BUILD)/openssl_mutex_shared
+			$(BUILD)/openssl_mutex_shared $(BUILD)/tls_cfgcheck
 	rm -f tls.so $(BUILD)/host/defs
 
 FORCE:
 
 .PHONY: all install uninstall install-tls-cert check-dirs unit test-deps \
-	host-test load-check lint doc-check utils utils-test test demo soak fuzzers fuzz \
-	bench doc deps clean FORCE
+	host-test load-check lint doc-check utils utils-test cfgcheck-test test \
+	demo soak fuzzers fuzz bench doc deps clean FORCE
 
 endif

@@ -534,6 +534,45 @@ static enum tls_rc check_text(
 	return TLS_RC_OK;
 }
 
+char *tls_params_profile_text(const struct tls_profile_params *params,
+		size_t index, char *out, size_t size)
+{
+	struct tls_profile_params view = *params; /* borrows the strings */
+	const struct option *option;
+	char method[TLS_METHOD_TEXT_MAX];
+	const char *text;
+
+	out[0] = '\0';
+	if(index >= TLS_PROFILE_OPTION_COUNT)
+		return out;
+	option = &profile_options[index];
+	switch(option->type) {
+		case TYPE_BOOL:
+			snprintf(out, size, "%s", *int_of(&view, option) ? "yes" : "no");
+			break;
+		case TYPE_INT:
+			snprintf(out, size, "%d", *int_of(&view, option));
+			break;
+		case TYPE_VERIFY:
+			snprintf(out, size, "%s",
+					tls_params_verify_client_text(*verify_of(&view, option)));
+			break;
+		case TYPE_METHOD:
+			snprintf(out, size, "%s",
+					tls_params_method_text(method_of(&view, option), method));
+			break;
+		case TYPE_STR:
+		case TYPE_PATH:
+			text = const_text_of(params, option);
+			snprintf(out, size, "%s",
+					!text			 ? ""
+					: option->secret ? "***"
+									 : text);
+			break;
+	}
+	return out;
+}
+
 static enum tls_rc set_path(
 		char **slot, const char *value, const char *base_dir)
 {

@@ -350,6 +350,12 @@ bool tls_params_profile_is_secret(size_t index);
 bool tls_params_profile_is_unset(
 		const struct tls_profile_params *params, size_t index);
 
+/* Writes the value of option INDEX as it would be read into OUT of SIZE bytes,
+ * stars for a secret, nothing for a text that is not set; cut when it is too
+ * long. Returns OUT. */
+char *tls_params_profile_text(const struct tls_profile_params *params,
+		size_t index, char *out, size_t size);
+
 /* Sets the option NAME (found as above) from text; paths go through
  * tls_params_path with BASE_DIR. Returns OK; CONFIG for an unknown name or a
  * bad value, with a sentence in ERR that quotes it unless it is a secret;
