@@ -69,6 +69,10 @@ struct tls_files
 	struct entry *table; /* owned; open addressing */
 	size_t size;		 /* power of 2, twice the entries or more */
 	size_t n;
+	/* Readers of keys, made once: making one costs as much as reading five
+	 * keys with it. They write to decoded. */
+	OSSL_DECODER_CTX *decoders[2]; /* owned; RSA, EC */
+	EVP_PKEY *decoded;
 	size_t n_read; /* identities, from files */
 	size_t n_kept; /* identities, adopted and asked for */
 };
@@ -112,6 +116,8 @@ void tls_files_free(struct tls_files **files)
 		if(f->table[i].object != NULL)
 			f->table[i].release(f->table[i].object);
 	}
+	OSSL_DECODER_CTX_free(f->decoders[0]);
+	OSSL_DECODER_CTX_free(f->decoders[1]);
 	OPENSSL_free(f->table);
 	OPENSSL_free(f);
 }
@@ -596,9 +602,64 @@ static enum tls_rc no_key(const struct password *password, struct tls_err *err)
 			path);
 }
 
+/* The key in the plain PKCS #8 block of N bytes at DER, when it is of TYPE, or
+ * NULL: then somebody slower has to look. */
+static EVP_PKEY *decode_key(
+		struct tls_files *files, int type, const unsigned char *der, size_t n)
+{
+	bool rsa = type == EVP_PKEY_RSA;
+	OSSL_DECODER_CTX **decoder = &files->decoders[rsa ? 0 : 1];
+	EVP_PKEY *key;
+
+	if(!rsa && type != EVP_PKEY_EC)
+		return NULL;
+	if(*decoder == NULL)
+		*decoder = OSSL_DECODER_CTX_new_for_pkey(&files->decoded, "DER",
+				"PrivateKeyInfo", rsa ? "RSA" : "EC", EVP_PKEY_KEYPAIR, NULL,
+				NULL);
+	files->decoded = NULL;
+	if(*decoder == NULL || OSSL_DECODER_from_data(*decoder, &der, &n) != 1) {
+		ERR_clear_error();
+		EVP_PKEY_free(files->decoded);
+		files->decoded = NULL;
+	}
+	key = files->decoded;
+	files->decoded = NULL;
+	return key;
+}
+
+/* Reads the first block of BIO when it is a plain key of the certificate's
+ * TYPE, and keeps its bytes in ID. Most keys are; the general way tries every
+ * kind of key there is. NULL: it is something else. */
+static EVP_PKEY *read_plain_key(
+		struct tls_files *files, struct tls_identity *id, BIO *bio, int type)
+{
+	unsigned char *der = NULL;
+	char *name = NULL, *header = NULL;
+	EVP_PKEY *key = NULL;
+	long n = 0;
+
+	if(PEM_read_bio(bio, &name, &header, &der, &n) != 1) {
+		ERR_clear_error();
+		return NULL;
+	}
+	if(strcmp(name, PEM_STRING_PKCS8INF) == 0 && header[0] == '\0')
+		key = decode_key(files, type, der, (size_t)n);
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	if(key != NULL) {
+		id->key_der = der; /* now owned by id */
+		id->key_len = (size_t)n;
+	} else {
+		OPENSSL_clear_free(der, (size_t)n);
+	}
+	return key;
+}
+
 /* Reads the key of ARGS from a file into *OUT. */
-static enum tls_rc read_key(EVP_PKEY **out,
-		const struct tls_identity_args *args, struct tls_err *err)
+static enum tls_rc read_key(struct tls_files *files, struct tls_identity *id,
+		int type, EVP_PKEY **out, const struct tls_identity_args *args,
+		struct tls_err *err)
 {
 	struct password password = {args, false};
 	unsigned char *buf = NULL;
@@ -610,14 +671,20 @@ static enum tls_rc read_key(EVP_PKEY **out,
 	rc = tls_ossl_read_file("private_key", args->private_key, &buf, &n, err);
 	if(rc != TLS_RC_OK)
 		return rc;
-	do {
+	bio = bio_over(buf, n);
+	if(bio != NULL)
+		*out = read_plain_key(files, id, bio, type);
+	while(bio != NULL && *out == NULL) {
+		BIO_free(bio);
 		ERR_clear_error();
 		bio = bio_over(buf, n);
 		if(bio != NULL)
 			*out = PEM_read_bio_PrivateKey(bio, NULL, password_cb, &password);
-		BIO_free(bio);
-	} while(bio != NULL && *out == NULL && password.asked && args->ask
-			&& args->password == NULL && ++i < PASSWORD_TRIES);
+		if(!password.asked || !args->ask || args->password != NULL
+				|| ++i >= PASSWORD_TRIES)
+			break;
+	}
+	BIO_free(bio);
 	tls_ossl_release_file(&buf, n);
 	if(*out != NULL)
 		return TLS_RC_OK;
@@ -652,8 +719,9 @@ static bool is_uri(const char *path)
 	return strncmp(path, URI_PREFIX, strlen(URI_PREFIX)) == 0;
 }
 
-static enum tls_rc load_key(EVP_PKEY **out,
-		const struct tls_identity_args *args, struct tls_err *err)
+static enum tls_rc load_key(struct tls_files *files, struct tls_identity *id,
+		int type, EVP_PKEY **out, const struct tls_identity_args *args,
+		struct tls_err *err)
 {
 	*out = NULL;
 	if(strncmp(args->private_key, "/engine:", 8) == 0)
@@ -662,7 +730,7 @@ static enum tls_rc load_key(EVP_PKEY **out,
 				"a provider and " URI_PREFIX ")",
 				args->private_key);
 	if(!is_uri(args->private_key))
-		return read_key(out, args, err);
+		return read_key(files, id, type, out, args, err);
 	*out = fetch_key(args->private_key + strlen(URI_PREFIX));
 	if(*out != NULL)
 		return TLS_RC_OK;
@@ -689,6 +757,8 @@ static enum tls_rc keep_key(struct tls_identity *id, EVP_PKEY *key,
 							   : tls_ossl_fail(err, TLS_RC_NOMEM,
 									   "private_key: out of memory");
 	}
+	if(id->key_der != NULL)
+		return TLS_RC_OK; /* as it was in the file */
 	n = i2d_PrivateKey(key, &id->key_der);
 	if(n <= 0)
 		return tls_ossl_fail(
@@ -770,6 +840,7 @@ static enum tls_rc read_identity(struct tls_files *files,
 		enum tls_identity_part *part, struct tls_err *err)
 {
 	EVP_PKEY *key = NULL;
+	EVP_PKEY *public_key;
 	X509 *cert = NULL;
 	enum tls_rc rc;
 
@@ -780,7 +851,11 @@ static enum tls_rc read_identity(struct tls_files *files,
 	rc = load_chain(files, id, args->certificate, &cert, err);
 	if(rc == TLS_RC_OK) {
 		*part = TLS_IDENTITY_KEY;
-		rc = load_key(&key, args, err);
+		public_key = X509_get0_pubkey(cert);
+		rc = load_key(files, id,
+				public_key != NULL ? EVP_PKEY_get_base_id(public_key)
+								   : EVP_PKEY_NONE,
+				&key, args, err);
 	}
 	if(rc == TLS_RC_OK && X509_check_private_key(cert, key) != 1)
 		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
