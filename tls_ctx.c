@@ -877,15 +877,16 @@ enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
 	*out = NULL;
 	if(b.files == NULL) {
 		if(tls_files_new(&own) != TLS_RC_OK)
-			return tls_err_set(
+			return tls_ossl_fail(
 					err, TLS_RC_NOMEM, "%s: out of shared memory", args->label);
 		b.files = own;
 	}
 	ctx = build(&b);
 	tls_files_free(&own);
+	if(b.failed)
+		tls_ctx_free(&ctx);
 	ERR_clear_error();
 	if(b.failed) {
-		tls_ctx_free(&ctx);
 		tls_err_prefix(err, "%s: ", args->label);
 		return b.rc;
 	}

@@ -184,6 +184,9 @@ static void test_bad(void)
 	tls_ctx_free(&ctx);
 	profile.params.private_key = path("ec-secret.key");
 	CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, NULL), TLS_RC_CONFIG);
+	engine_profile_init(&profile, TLS_ROLE_SERVER, "ec");
+	CU_ASSERT_EQUAL(engine_ctx(&ctx, &profile, NULL), TLS_RC_OK);
+	tls_ctx_free(&ctx);
 	for(i = 0; i < N_BAD; i++)
 		bad_case(&bad_rows[i]);
 }
