@@ -30,6 +30,14 @@ _Static_assert(PIECE_LEAST + TLS_RECORD_OVERHEAD_MAX <= TLS_CONN_OUT_LEAST,
  * one of its buffers is the ordinary size; more is a defect of the caller. */
 #define STASH_MAX ((size_t)1024 * 1024)
 
+/* Where one direction of the wire is between records. */
+struct scan
+{
+	uint16_t left;	/* bytes of the body still to come */
+	uint8_t n_head; /* bytes of the header seen */
+	uint8_t length; /* its fourth byte */
+};
+
 struct tls_conn
 {
 	unsigned int magic;
@@ -65,6 +73,8 @@ struct tls_conn
 	struct tls_record_keys *keys;
 	struct tls_post post; /* in use when ssl is NULL */
 	struct sbufq kept;	  /* owned: clear text that waits for a window */
+	struct scan scan_in;
+	struct scan scan_out;
 };
 
 bool tls_conn_is_valid(const struct tls_conn *conn)
@@ -242,6 +252,33 @@ void tls_conn_free(struct tls_conn **conn)
 	tls_port_free(c);
 }
 
+/* ---- counting ---- */
+
+/* Number of records whose header ends within the N bytes at P, the next ones
+ * of one direction. Whoever protects them, this is what the wire carries. */
+static size_t count_records(struct scan *scan, const unsigned char *p, size_t n)
+{
+	size_t records = 0;
+
+	while(n > 0) {
+		size_t skip = scan->left < n ? scan->left : n;
+
+		scan->left = (uint16_t)(scan->left - skip);
+		p += skip;
+		n -= skip;
+		if(n == 0)
+			break;
+		if(++scan->n_head == TLS_RECORD_HEADER) {
+			scan->left = (uint16_t)(scan->length << 8 | *p);
+			scan->n_head = 0;
+			records++;
+		}
+		scan->length = *p++;
+		n--;
+	}
+	return records;
+}
+
 /* ---- input of a step ---- */
 
 /* Appends the input of this step to a stash that is not empty. */
@@ -378,6 +415,15 @@ static enum tls_rc outcome(struct tls_conn *conn, int ret, struct tls_err *err)
 	return rc;
 }
 
+/* Says which check of the peer's certificate failed, when one did. */
+static void explain(struct tls_conn *conn, struct tls_err *err)
+{
+	tls_verify_explain(&conn->verify, conn->ssl, err);
+	if(tls_err_cause(err) == TLS_CAUSE_CERT_OTHER)
+		(void)tls_err_because(err, err->rc,
+				tls_ossl_verify_cause(SSL_get_verify_result(conn->ssl)));
+}
+
 /* One call of the first handshake. OK when it is complete. */
 static enum tls_rc shake_once(struct tls_conn *conn, struct tls_err *err)
 {
@@ -385,11 +431,13 @@ static enum tls_rc shake_once(struct tls_conn *conn, struct tls_err *err)
 
 	tls_ossl_begin();
 	rc = outcome(conn, SSL_do_handshake(conn->ssl), err);
-	if(rc == TLS_RC_CLOSED)
-		return tls_err_set(err, TLS_RC_PEER,
+	if(rc == TLS_RC_CLOSED) {
+		tls_err_set(err, TLS_RC_PEER,
 				"the peer closed the connection during the handshake");
+		return tls_err_because(err, TLS_RC_PEER, TLS_CAUSE_CLOSED);
+	}
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN)
-		tls_verify_explain(&conn->verify, conn->ssl, err);
+		explain(conn, err);
 	return rc;
 }
 
@@ -816,14 +864,22 @@ static enum tls_rc settle(struct tls_conn *conn, enum tls_rc rc)
 	return rc;
 }
 
+static void begin_io(struct tls_conn_io *io)
+{
+	io->n_out = 0;
+	io->n_clear = 0;
+	io->n_records_in = 0;
+	io->n_records_out = 0;
+}
+
 enum tls_rc tls_conn_read(
 		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
 {
 	enum tls_rc rc;
 	enum tls_rc kept;
 
-	io->n_out = 0;
-	io->n_clear = 0;
+	begin_io(io);
+	io->n_records_in = count_records(&conn->scan_in, io->in, io->n_in);
 	if(conn->state == TLS_CONN_CLOSED)
 		return TLS_RC_CLOSED;
 	if(conn->state == TLS_CONN_FAILED)
@@ -839,6 +895,7 @@ enum tls_rc tls_conn_read(
 	}
 	conn->in = NULL;
 	conn->n_in = 0;
+	io->n_records_out = count_records(&conn->scan_out, io->out, io->n_out);
 	return settle(conn, rc);
 }
 
@@ -931,14 +988,14 @@ enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 	enum tls_rc rc;
 	enum tls_conn_want read_want = conn->want;
 
-	io->n_out = 0;
-	io->n_clear = 0;
+	begin_io(io);
 	*n_taken = 0;
 	if(conn->state == TLS_CONN_FAILED)
 		return tls_err_set(err, TLS_RC_PEER, "the connection has failed");
 	if(is_closed_for_us(conn))
 		return TLS_RC_CLOSED;
 	rc = write_step(conn, data, n, n_taken, io, limits, err);
+	io->n_records_out = count_records(&conn->scan_out, io->out, io->n_out);
 	if(conn->unread)
 		conn->want = read_want; /* still true after writing */
 	return settle(conn, rc);
@@ -946,7 +1003,7 @@ enum tls_rc tls_conn_write(struct tls_conn *conn, const void *data, size_t n,
 
 void tls_conn_shutdown(struct tls_conn *conn, struct tls_conn_io *io)
 {
-	io->n_out = 0;
+	begin_io(io);
 	if(conn->close_notify_sent
 			|| (conn->state != TLS_CONN_ESTABLISHED
 					&& conn->state != TLS_CONN_CLOSED))
@@ -955,13 +1012,14 @@ void tls_conn_shutdown(struct tls_conn *conn, struct tls_conn_io *io)
 	if(conn->ssl == NULL) {
 		tls_post_close(&conn->post);
 		(void)drain(conn, io); /* best effort: the socket closes anyway */
-		return;
+	} else {
+		lend(conn, io, 0);
+		tls_ossl_begin();
+		(void)SSL_shutdown(conn->ssl);
+		ERR_clear_error();
+		take_back(conn, io);
 	}
-	lend(conn, io, 0);
-	tls_ossl_begin();
-	(void)SSL_shutdown(conn->ssl);
-	ERR_clear_error();
-	take_back(conn, io);
+	io->n_records_out = count_records(&conn->scan_out, io->out, io->n_out);
 }
 
 enum tls_rc tls_conn_eof(struct tls_conn *conn, struct tls_err *err)
@@ -971,11 +1029,13 @@ enum tls_rc tls_conn_eof(struct tls_conn *conn, struct tls_err *err)
 		case TLS_CONN_CLOSED:
 			return TLS_RC_CLOSED;
 		case TLS_CONN_HANDSHAKE:
-			return tls_err_set(err, TLS_RC_PEER,
+			tls_err_set(err, TLS_RC_PEER,
 					"the peer closed the connection during the handshake");
+			return tls_err_because(err, TLS_RC_PEER, TLS_CAUSE_CLOSED);
 		case TLS_CONN_ESTABLISHED:
-			return tls_err_set(err, TLS_RC_PEER,
+			tls_err_set(err, TLS_RC_PEER,
 					"the peer closed the connection without close_notify");
+			return tls_err_because(err, TLS_RC_PEER, TLS_CAUSE_CLOSED);
 		case TLS_CONN_FAILED:
 			break;
 	}
@@ -995,6 +1055,27 @@ void tls_conn_release(struct tls_conn *conn, bool allow)
 }
 
 /* ---- questions ---- */
+
+void tls_conn_server_name(
+		const struct tls_conn *conn, char out[TLS_INFO_NAME_MAX + 1])
+{
+	const char *name = NULL;
+	size_t i;
+
+	if(conn->info != NULL)
+		name = conn->info->server_name;
+	else if(conn->ssl != NULL)
+		name = SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name);
+	for(i = 0; name != NULL && name[i] != '\0' && i < TLS_INFO_NAME_MAX; i++) {
+		bool plain = (name[i] >= 'a' && name[i] <= 'z')
+					 || (name[i] >= 'A' && name[i] <= 'Z')
+					 || (name[i] >= '0' && name[i] <= '9')
+					 || strchr("-._:", name[i]) != NULL;
+
+		out[i] = (char)(plain ? name[i] : '?');
+	}
+	out[i] = '\0';
+}
 
 bool tls_conn_pending(const struct tls_conn *conn)
 {

@@ -78,7 +78,9 @@ struct tls_conn_io
 	size_t n_out; /* set: bytes to send, also when the step failed (alert) */
 	unsigned char *clear; /* room for decrypted bytes (read step only) */
 	size_t clear_size;
-	size_t n_clear; /* set: decrypted bytes, also when the step failed */
+	size_t n_clear;		  /* set: decrypted bytes, also when the step failed */
+	size_t n_records_in;  /* set: records of the peer that were looked at */
+	size_t n_records_out; /* set: records that were sealed */
 };
 
 /* Makes a connection in *OUT (owned by the caller). No lock needed: nobody
@@ -160,6 +162,12 @@ size_t tls_conn_stashed(const struct tls_conn *conn);
  * not known. */
 size_t tls_conn_kept(const struct tls_conn *conn);
 size_t tls_conn_unsent(const struct tls_conn *conn);
+
+/* The server name of the handshake that is running, "" when none is known,
+ * into OUT (0-terminated, cut; bytes that are no host name become '?'). With
+ * the lock. */
+void tls_conn_server_name(
+		const struct tls_conn *conn, char out[TLS_INFO_NAME_MAX + 1]);
 
 /* Facts of the last completed handshake, borrowed until the connection is
  * freed; NULL before TLS_CONN_ESTABLISHED. May be asked without the lock. */

@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #include "tls_locking.h"
+#include "tls_metrics.h"
 #include "tls_name.h"
 
 /* By what a profile can be found. */
@@ -174,6 +175,7 @@ static void free_profile(struct tls_profile **p)
 	tls_params_profile_clear(&(*p)->p);
 	tls_port_free((*p)->names);
 	tls_port_free((*p)->places);
+	tls_limits_usage_put(&(*p)->usage);
 	tls_port_free((*p)->label);
 	tls_port_free(*p);
 	*p = NULL;
@@ -209,6 +211,24 @@ static enum tls_rc make_label(struct tls_profile *p)
 			break;
 	}
 	return tls_params_set_text(&p->label, text, false);
+}
+
+/* Finds the count of connections: by what makes a section the same one for
+ * tls_profile_same. */
+static enum tls_rc find_usage(struct tls_profile *p)
+{
+	const char *name = p->p.server_name ? p->p.server_name : "";
+	const char *id = p->p.server_id ? p->p.server_id : "";
+	size_t size = strlen(p->label) + strlen(name) + strlen(id) + 3;
+	char *key = tls_port_alloc(size);
+	enum tls_rc rc;
+
+	if(!key)
+		return TLS_RC_NOMEM;
+	snprintf(key, size, "%s %s %s", p->label, name, id);
+	rc = tls_limits_usage_get(key, &p->usage);
+	tls_port_free(key);
+	return rc;
 }
 
 static bool is_separator(char c)
@@ -419,6 +439,8 @@ static enum tls_rc copy_profile(struct tls_domains *d,
 		rc = normalise_names(p, err);
 	if(!rc)
 		rc = make_label(p);
+	if(!rc)
+		rc = find_usage(p);
 	if(rc == TLS_RC_NOMEM)
 		tls_err_set(err, rc, "no memory for a profile");
 	if(rc)
@@ -695,6 +717,8 @@ static void free_domains(struct tls_domains *d)
 	for(i = 0; i < d->n_files; i++)
 		tls_port_free(d->files[i]);
 	tls_port_free(d->files);
+	if(d->generation > 0)
+		tls_metrics_count(TLS_METRIC_GENERATIONS_FREED);
 	tls_port_free(d->profiles);
 	tls_port_free(d->table);
 	tls_port_free(d);

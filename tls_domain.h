@@ -17,6 +17,7 @@
 
 #include "tls_addr.h"
 #include "tls_err.h"
+#include "tls_limits.h"
 #include "tls_name.h"
 #include "tls_params.h"
 #include "tls_port.h"
@@ -68,6 +69,7 @@ struct tls_profile
 	unsigned int line; /* of its header; 0 = made from modparams */
 	unsigned int col;
 	void *ctx; /* L2's struct tls_ctx; given back by the free callback */
+	struct tls_limits_usage *usage; /* owned reference: its connections */
 };
 
 struct tls_domains; /* one generation; in shared memory, private */

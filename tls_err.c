@@ -44,7 +44,83 @@ void tls_err_clear(struct tls_err *err)
 	if(err == NULL)
 		return;
 	err->rc = TLS_RC_OK;
+	err->cause = TLS_CAUSE_OTHER;
 	err->text[0] = '\0';
+}
+
+enum tls_rc tls_err_because(
+		struct tls_err *err, enum tls_rc rc, enum tls_cause cause)
+{
+	if(err == NULL)
+		return rc;
+	err->cause = cause;
+	return err->rc;
+}
+
+enum tls_cause tls_err_cause(const struct tls_err *err)
+{
+	if(err->cause != TLS_CAUSE_OTHER)
+		return err->cause;
+	switch(err->rc) {
+		case TLS_RC_NOMEM:
+			return TLS_CAUSE_MEMORY;
+		case TLS_RC_LIMIT:
+			return TLS_CAUSE_LIMIT;
+		case TLS_RC_CLOSED:
+		case TLS_RC_IO:
+			return TLS_CAUSE_CLOSED;
+		case TLS_RC_CONFIG:
+		case TLS_RC_TLS:
+		case TLS_RC_BUG:
+			return TLS_CAUSE_INTERNAL;
+		case TLS_RC_OK:
+		case TLS_RC_AGAIN:
+		case TLS_RC_PEER:
+			break;
+	}
+	return TLS_CAUSE_OTHER;
+}
+
+const char *tls_err_cause_text(enum tls_cause cause)
+{
+	switch(cause) {
+		case TLS_CAUSE_CIPHER:
+			return "no shared cipher";
+		case TLS_CAUSE_VERSION:
+			return "no shared protocol version";
+		case TLS_CAUSE_NAME:
+			return "unknown server name";
+		case TLS_CAUSE_CERT_MISSING:
+			return "no peer certificate";
+		case TLS_CAUSE_CERT_EXPIRED:
+			return "peer certificate expired";
+		case TLS_CAUSE_CERT_CA:
+			return "peer certificate of an unknown CA";
+		case TLS_CAUSE_CERT_REVOKED:
+			return "peer certificate revoked";
+		case TLS_CAUSE_CERT_NAME:
+			return "peer certificate for another name";
+		case TLS_CAUSE_CERT_OTHER:
+			return "peer certificate refused";
+		case TLS_CAUSE_ALERT:
+			return "refused by the peer";
+		case TLS_CAUSE_TIMEOUT:
+			return "timeout";
+		case TLS_CAUSE_CLOSED:
+			return "closed by the peer";
+		case TLS_CAUSE_GARBAGE:
+			return "no TLS";
+		case TLS_CAUSE_LIMIT:
+			return "limit";
+		case TLS_CAUSE_MEMORY:
+			return "out of shared memory";
+		case TLS_CAUSE_INTERNAL:
+			return "internal error";
+		case TLS_CAUSE_OTHER:
+		case TLS_CAUSE_COUNT:
+			break;
+	}
+	return "other";
 }
 
 /* Formats into OUT, an array of TLS_ERR_TEXT_MAX bytes, and replaces what is
@@ -76,6 +152,7 @@ enum tls_rc tls_err_setv(
 	format_clean(text, fmt, ap);
 	memcpy(err->text, text, strlen(text) + 1);
 	err->rc = rc;
+	err->cause = TLS_CAUSE_OTHER;
 	return rc;
 }
 

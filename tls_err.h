@@ -36,17 +36,53 @@ enum tls_rc
 	TLS_RC_BUG	   /* cannot happen: our own invariant is broken */
 };
 
+/* Why a handshake came to nothing, for counters and for the rate limit of the
+ * log; finer than the group by which callers branch. */
+enum tls_cause
+{
+	TLS_CAUSE_OTHER = 0,	/* none of the following */
+	TLS_CAUSE_CIPHER,		/* no shared cipher, group or signature */
+	TLS_CAUSE_VERSION,		/* no shared protocol version */
+	TLS_CAUSE_NAME,			/* the server name is unknown to one side */
+	TLS_CAUSE_CERT_MISSING, /* the peer had to show a certificate */
+	TLS_CAUSE_CERT_EXPIRED, /* the peer's is over or not valid yet */
+	TLS_CAUSE_CERT_CA,		/* no CA that we trust signed it */
+	TLS_CAUSE_CERT_REVOKED,
+	TLS_CAUSE_CERT_NAME,  /* it is for somebody else */
+	TLS_CAUSE_CERT_OTHER, /* it does not verify for another reason */
+	TLS_CAUSE_ALERT,	  /* the peer refused, with an alert */
+	TLS_CAUSE_TIMEOUT,	  /* handshake_timeout */
+	TLS_CAUSE_CLOSED,	  /* the stream ended in the middle */
+	TLS_CAUSE_GARBAGE,	  /* bytes that are no TLS, or break its rules */
+	TLS_CAUSE_LIMIT,	  /* a limit of ours */
+	TLS_CAUSE_MEMORY,	  /* shared memory is short */
+	TLS_CAUSE_INTERNAL,	  /* our own fault, or the library's */
+	TLS_CAUSE_COUNT
+};
+
 #define TLS_ERR_TEXT_MAX 512
 
 /* One failure: its group and one sentence for the operator. */
 struct tls_err
 {
 	enum tls_rc rc;
+	enum tls_cause cause;		 /* OTHER until tls_err_because */
 	char text[TLS_ERR_TEXT_MAX]; /* always 0-terminated, ASCII */
 };
 
 /* Name of a result code ("NOMEM"), for logs and tests; never NULL. */
 const char *tls_err_rc_name(enum tls_rc rc);
+
+/* Notes why, in an ERR that has its sentence (NULL is allowed). A sentence
+ * that is set later forgets it. Returns err->rc, or RC when ERR is NULL. */
+enum tls_rc tls_err_because(
+		struct tls_err *err, enum tls_rc rc, enum tls_cause cause);
+
+/* Why, with the group as the answer when nobody noted more. */
+enum tls_cause tls_err_cause(const struct tls_err *err);
+
+/* A cause in words ("no shared cipher"), never NULL. */
+const char *tls_err_cause_text(enum tls_cause cause);
 
 /* Empties ERR (NULL is allowed): rc OK, empty text. */
 void tls_err_clear(struct tls_err *err);

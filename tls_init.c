@@ -13,13 +13,16 @@
 #include "tls_ct_wrq.h"
 #include "tls_domain.h"
 #include "tls_events.h"
+#include "tls_guard.h"
 #include "tls_host.h"
 #include "tls_locking.h"
+#include "tls_metrics.h"
 #include "tls_port.h"
 #include "tls_mem.h"
 #include "tls_rand.h"
 #include "tls_reload.h"
 #include "tls_rpc.h"
+#include "tls_rpc_stats.h"
 #include "tls_server.h"
 #include "tls_start.h"
 
@@ -45,7 +48,7 @@ static int init_cb(void)
 
 	if(tls_start_check(tls_cfg_settings()->force_run != 0, &err) != TLS_RC_OK)
 		return fail(&err);
-	if(tls_mem_share_stats() != TLS_RC_OK) {
+	if(tls_mem_share_stats() != TLS_RC_OK || tls_metrics_init() != TLS_RC_OK) {
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}
@@ -109,7 +112,10 @@ int tls_init_module(void)
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}
-	if(tls_reload_init(&err) != TLS_RC_OK || tls_rpc_init(&err) != TLS_RC_OK
+	if(tls_guard_init(tls_server_expire, &err) != TLS_RC_OK
+			|| tls_reload_init(&err) != TLS_RC_OK
+			|| tls_rpc_init(&err) != TLS_RC_OK
+			|| tls_rpc_stats_init(&err) != TLS_RC_OK
 			|| tls_reload_watch(&err) != TLS_RC_OK
 			|| tls_start_providers(
 					   tls_cfg_settings()->provider_quirks_config, &err)

@@ -31,6 +31,8 @@ static const char *lock_name(enum tls_lock_id id)
 	switch(id) {
 		case TLS_LOCK_DOMAINS:
 			return "domains";
+		case TLS_LOCK_LIMITS:
+			return "limits";
 		case TLS_LOCK_COUNT:
 			break;
 	}

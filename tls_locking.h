@@ -25,6 +25,9 @@ enum tls_lock_id
 	 * the generations that live, and the taking of a reference on the
 	 * published one. Not the profiles: those never change. */
 	TLS_LOCK_DOMAINS = 0,
+	/* The list of connections that owe a handshake, and the list of the
+	 * counts of profiles with their references (tls_limits.h). */
+	TLS_LOCK_LIMITS,
 	TLS_LOCK_COUNT
 };
 

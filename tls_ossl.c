@@ -245,9 +245,83 @@ static enum tls_rc blame(unsigned long code)
 	}
 }
 
+/* An alert that came from the peer: its number is the reason's offset
+ * (openssl/sslerr.h). */
+static enum tls_cause cause_of_alert(int alert)
+{
+	switch(alert) {
+		case SSL_AD_PROTOCOL_VERSION:
+			return TLS_CAUSE_VERSION;
+		case SSL_AD_UNRECOGNIZED_NAME:
+			return TLS_CAUSE_NAME;
+		default:
+			return TLS_CAUSE_ALERT;
+	}
+}
+
+/* Why, for the first error of the queue, which is the peer's doing. */
+static enum tls_cause cause_of(unsigned long code)
+{
+	int reason = ERR_GET_REASON(code);
+
+	if(ERR_GET_LIB(code) != ERR_LIB_SSL)
+		return TLS_CAUSE_GARBAGE;
+	if(reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+		return cause_of_alert(reason - SSL_AD_REASON_OFFSET);
+	switch(reason) {
+		case SSL_R_NO_SHARED_CIPHER:
+		case SSL_R_NO_SHARED_GROUPS:
+		case SSL_R_NO_SUITABLE_GROUPS:
+		case SSL_R_NO_SUITABLE_KEY_SHARE:
+		case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+		case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+		case SSL_R_WRONG_CIPHER_RETURNED:
+			return TLS_CAUSE_CIPHER;
+		case SSL_R_UNSUPPORTED_PROTOCOL:
+		case SSL_R_VERSION_TOO_LOW:
+		case SSL_R_VERSION_TOO_HIGH:
+		case SSL_R_WRONG_SSL_VERSION:
+		case SSL_R_INAPPROPRIATE_FALLBACK:
+			return TLS_CAUSE_VERSION;
+		case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+			return TLS_CAUSE_CERT_MISSING;
+		case SSL_R_CERTIFICATE_VERIFY_FAILED:
+			return TLS_CAUSE_CERT_OTHER;
+		case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+			return TLS_CAUSE_CLOSED;
+		default:
+			return TLS_CAUSE_GARBAGE;
+	}
+}
+
+enum tls_cause tls_ossl_verify_cause(long result)
+{
+	switch(result) {
+		case X509_V_ERR_CERT_HAS_EXPIRED:
+		case X509_V_ERR_CERT_NOT_YET_VALID:
+			return TLS_CAUSE_CERT_EXPIRED;
+		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+		case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+		case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		case X509_V_ERR_CERT_UNTRUSTED:
+			return TLS_CAUSE_CERT_CA;
+		case X509_V_ERR_CERT_REVOKED:
+			return TLS_CAUSE_CERT_REVOKED;
+		case X509_V_ERR_HOSTNAME_MISMATCH:
+		case X509_V_ERR_EMAIL_MISMATCH:
+		case X509_V_ERR_IP_ADDRESS_MISMATCH:
+			return TLS_CAUSE_CERT_NAME;
+		default:
+			return TLS_CAUSE_CERT_OTHER;
+	}
+}
+
 enum tls_rc tls_ossl_result(
 		SSL *ssl, int ret, enum tls_ossl_want *want, struct tls_err *err)
 {
+	unsigned long code;
 	enum tls_rc rc;
 
 	*want = TLS_OSSL_WANT_NONE;
@@ -265,9 +339,11 @@ enum tls_rc tls_ossl_result(
 		default:
 			break;
 	}
-	rc = blame(ERR_peek_error());
-	return tls_ossl_fail(err, rc, "%s",
+	code = ERR_peek_error();
+	rc = blame(code);
+	tls_ossl_fail(err, rc, "%s",
 			rc == TLS_RC_NOMEM ? "out of shared memory" : "TLS failure");
+	return rc == TLS_RC_PEER ? tls_err_because(err, rc, cause_of(code)) : rc;
 }
 
 enum tls_rc tls_ossl_check_path(const char *setting, const char *path,

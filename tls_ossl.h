@@ -95,6 +95,10 @@ enum tls_ossl_want
 enum tls_rc tls_ossl_result(SSL *ssl, int ret, enum tls_ossl_want *want,
 		struct tls_err *err) TLS_MUST_CHECK;
 
+/* Which of the causes about the peer's certificate RESULT is, an X509_V_ERR_...
+ * of the library. */
+enum tls_cause tls_ossl_verify_cause(long result);
+
 /* Largest file that is read for a certificate, key, CA or CRL setting. */
 #define TLS_OSSL_FILE_MAX (64U * 1024U * 1024U)
 

@@ -94,6 +94,9 @@ enum tls_role
 			NULL, 0, "0 exact, 1 exact or sub-domain, 2 sub-domain only")      \
 	X(server_id, STR, NULL, 0, 0, "server_id", "server_id", NULL, 0,           \
 			"label by which the script selects a client profile")              \
+	X(max_connections, INT, 0, 0, 1 << 30, "max_connections",                  \
+			"max_connections", NULL, 0,                                        \
+			"most connections of this profile, 0 = no limit")                  \
 	X(certificate2, PATH, NULL, 0, 0, "certificate2", "certificate2",          \
 			"cert_file2", 0, "second certificate chain, of another algorithm") \
 	X(private_key2, PATH, NULL, 0, 0, "private_key2", "private_key2",          \
@@ -179,6 +182,24 @@ enum tls_role
 	X(low_mem_threshold2, INT, -1, -1, 1 << 30, "low_mem_threshold2",          \
 			"low_mem_threshold2", 1, "low_mem_threshold2",                     \
 			"KB of free shared memory under which everything is refused")      \
+	X(handshake_timeout, INT, 5000, 0, 3600000, "handshake_timeout",           \
+			"handshake_timeout", 1, "handshake_timeout",                       \
+			"ms within which a handshake must be complete, 0 = no limit")      \
+	X(max_handshakes, INT, 0, 0, 1 << 30, "max_handshakes", "max_handshakes",  \
+			1, "max_handshakes",                                               \
+			"handshakes of peers at the same time, 0 = no limit")              \
+	X(handshake_rate, INT, 0, 0, 60000, "handshake_rate", "handshake_rate", 1, \
+			"handshake_rate", "handshakes of peers in a second, 0 = no limit") \
+	X(handshake_rate_source, INT, 0, 0, 60000, "handshake_rate_source",        \
+			"handshake_rate_source", 1, "handshake_rate_source",               \
+			"handshakes in a second from one address, 0 = no limit")           \
+	X(max_record_fragments, INT, 0, 0, 1 << 30, "max_record_fragments",        \
+			"max_record_fragments", 1, "max_record_fragments",                 \
+			"records that one message may come in, 0 = no limit")              \
+	X(crlf_drop, BOOL, 0, 0, 1, "crlf_drop", "crlf_drop", 1, "crlf_drop",      \
+			"drop keep-alives of a single CRLF")                               \
+	X(log_rate, INT, 20, 0, 1 << 30, "log_rate", "log_rate", 1, "log_rate",    \
+			"lines about one cause in 10 s, 0 = no limit")                     \
 	X(ct_wq_max, INT, 10485760, 0, 1 << 30, "ct_wq_max", "ct_wq_max", 1,       \
 			"ct_wq_max", "clear text bytes queued by all connections")         \
 	X(con_ct_wq_max, INT, 65536, 0, 4194304, "con_ct_wq_max", "con_ct_wq_max", \

@@ -18,6 +18,7 @@
 #include "tls_domain.h"
 #include "tls_host.h"
 #include "tls_load.h"
+#include "tls_metrics.h"
 #include "tls_port.h"
 
 /* How often the timer calls; reload_on_change is a multiple of it. */
@@ -169,6 +170,8 @@ static enum tls_rc load(bool publish, struct tls_domains *before,
 		args.file = NULL;
 	rc = tls_load(&args, &draft, &result, err);
 	if(rc != TLS_RC_OK) {
+		if(publish)
+			tls_metrics_count(TLS_METRIC_RELOADS_FAILED);
 		if(result.errors == 0)
 			report_cb(answer, TLS_LOG_ERR, err->text);
 		return rc;
@@ -184,6 +187,9 @@ static enum tls_rc load(bool publish, struct tls_domains *before,
 	}
 	atomic_store(&shared->published, state_of(draft));
 	old = tls_domains_publish(draft); /* now owned by the root */
+	tls_metrics_count(TLS_METRIC_GENERATIONS_MADE);
+	if(old != NULL)
+		tls_metrics_count(TLS_METRIC_RELOADS_OK);
 	tls_domains_unref(&old);
 	return TLS_RC_OK;
 }

@@ -18,8 +18,11 @@
 #include "tls_ctx.h"
 #include "tls_domain.h"
 #include "tls_events.h"
+#include "tls_guard.h"
 #include "tls_host.h"
 #include "tls_ident.h"
+#include "tls_limits.h"
+#include "tls_metrics.h"
 #include "tls_port.h"
 #include "tls_x509.h"
 
@@ -40,6 +43,14 @@ _Static_assert(BUFFER_SIZE >= TLS_CONN_OUT_LEAST,
  * receiver for itself. */
 #define SOCKET_READS_MAX 8
 
+/* How far the first handshake of a session has come, as it was counted. */
+enum phase
+{
+	PHASE_HANDSHAKE = 0,
+	PHASE_DONE,
+	PHASE_FAILED
+};
+
 /* What hangs on extra_data, in shared memory. Set once under write_lock by
  * the first user of the connection; freed by the clean hook. */
 struct tls_session
@@ -52,6 +63,13 @@ struct tls_session
 	const struct tls_profile *_Atomic profile;
 	struct tls_addr local; /* by which profiles are chosen */
 	time_t created;		   /* of the session */
+	uint64_t began;		   /* the handshake, in ms */
+	enum phase phase;
+	bool in_flight; /* counted as a handshake of a peer */
+	/* where it is counted as a connection of its profile; borrowed from
+	 * domains, NULL before */
+	struct tls_limits_usage *usage;
+	unsigned int portions; /* reads that brought a part of one message */
 	bool eof_waits;		   /* the host's EOF is held back for pending bytes */
 	bool close_waits;	   /* close when the clear-text queue has been sent */
 	bool unfinished;	   /* the host has to send the rest of a message */
@@ -78,6 +96,51 @@ static struct tls_session *session_of(const struct tcp_connection *c)
 	return session;
 }
 
+/* ---- counting ---- */
+
+/* The handshake of S has ended, one way or the other. */
+static void leave_handshake(struct tls_session *s, enum phase phase)
+{
+	s->phase = phase;
+	if(s->in_flight)
+		tls_guard_leave();
+	s->in_flight = false;
+}
+
+static void count_failed(struct tls_session *s, enum tls_cause cause)
+{
+	if(s->phase == PHASE_HANDSHAKE)
+		tls_metrics_failed(cause);
+	else if(s->phase == PHASE_DONE)
+		tls_metrics_count(TLS_METRIC_FAILED_LATER);
+	leave_handshake(s, PHASE_FAILED);
+}
+
+static void count_completed(struct tls_session *s)
+{
+	const struct tls_info *info = tls_conn_info(s->conn);
+	bool server = tls_conn_role(s->conn) == TLS_ROLE_SERVER;
+	int version = info->version - TLS_VERSION_1_0;
+	enum tls_metric first =
+			server ? TLS_METRIC_SERVER_1_0 : TLS_METRIC_CLIENT_1_0;
+
+	if(version >= 0 && version <= TLS_VERSION_1_3 - TLS_VERSION_1_0)
+		tls_metrics_count((enum tls_metric)(first + (unsigned int)version));
+	if(info->resumed)
+		tls_metrics_count(
+				server ? TLS_METRIC_RESUMED_SERVER : TLS_METRIC_RESUMED_CLIENT);
+	tls_metrics_took(tls_port_ms() - s->began);
+	leave_handshake(s, PHASE_DONE);
+}
+
+/* What one step moved. */
+static void count_step(const struct tls_conn_io *io)
+{
+	tls_metrics_add(TLS_METRIC_RECORDS_IN, io->n_records_in);
+	tls_metrics_add(TLS_METRIC_RECORDS_OUT, io->n_records_out);
+	tls_metrics_add(TLS_METRIC_BYTES_OUT, io->n_out);
+}
+
 static void session_free(struct tls_session **session)
 {
 	struct tls_session *s = *session;
@@ -85,6 +148,9 @@ static void session_free(struct tls_session **session)
 	*session = NULL;
 	if(s == NULL)
 		return;
+	if(s->conn != NULL && s->phase == PHASE_HANDSHAKE)
+		count_failed(s, TLS_CAUSE_CLOSED); /* the host closed it */
+	tls_limits_usage_sub(s->usage);
 	tls_conn_free(&s->conn);
 	tls_domains_unref(&s->domains);
 	s->magic = 0;
@@ -159,6 +225,7 @@ static enum tls_rc session_new(struct tls_session **out,
 	memset(session, 0, sizeof(*session));
 	session->magic = SESSION_MAGIC;
 	session->created = time(NULL);
+	session->began = tls_port_ms();
 	session->domains = tls_domains_acquire();
 	if(session->domains == NULL) {
 		rc = tls_err_set(err, TLS_RC_BUG, "no profiles are loaded");
@@ -365,6 +432,38 @@ static void query_wishes(struct tls_domain_query *query, struct wishes *wishes)
 		query->server_id = wished.id;
 }
 
+/* May C begin its handshake? What is refused counts as one that failed. */
+static enum tls_rc begin_handshake(
+		struct tcp_connection *c, enum tls_role role, struct tls_err *err)
+{
+	bool server = role == TLS_ROLE_SERVER;
+	struct tls_addr peer;
+	enum tls_rc rc;
+
+	tls_addr_set(&peer, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
+	tls_metrics_count(
+			server ? TLS_METRIC_STARTED_SERVER : TLS_METRIC_STARTED_CLIENT);
+	rc = tls_guard_enter(server ? &peer : NULL, err);
+	if(rc != TLS_RC_OK)
+		tls_metrics_failed(tls_err_cause(err));
+	return rc;
+}
+
+/* SESSION was made for a handshake that may begin; NULL when that failed. */
+static void note_session(struct tls_session *session, enum tls_role role,
+		const struct tls_err *err)
+{
+	bool server = role == TLS_ROLE_SERVER;
+
+	if(session != NULL) {
+		session->in_flight = server;
+		return;
+	}
+	if(server)
+		tls_guard_leave();
+	tls_metrics_failed(tls_err_cause(err));
+}
+
 /* Makes the session of C when it has none: at the first byte of either
  * direction, not at accept, so that a flood of TCP opens stays cheap and
  * role and local address are final. FIRST is what shall be sent, or NULL.
@@ -394,8 +493,12 @@ static enum tls_rc session_ensure(struct tcp_connection *c,
 		query.remote = &remote;
 		query_wishes(&query, &wishes);
 	}
-	rc = session_new(out, &query, wishes.peer[0] != '\0' ? wishes.peer : NULL,
-			first, err);
+	rc = begin_handshake(c, query.role, err);
+	if(rc == TLS_RC_OK) {
+		rc = session_new(out, &query,
+				wishes.peer[0] != '\0' ? wishes.peer : NULL, first, err);
+		note_session(*out, query.role, err);
+	}
 	if(query.server_id == wished.id)
 		wished.id[0] = '\0'; /* for one connection only */
 	__atomic_store_n(&c->extra_data, *out, __ATOMIC_RELEASE);
@@ -437,6 +540,7 @@ static enum tls_log_level level_of(
 static void report(struct tcp_connection *c, struct tls_session *session,
 		enum tls_log_level level, const struct tls_err *err)
 {
+	char name[TLS_INFO_NAME_MAX + 1] = "";
 	char peer[TLS_ADDR_TEXT_MAX];
 	char local[TLS_ADDR_TEXT_MAX];
 	struct tls_addr addr;
@@ -445,20 +549,76 @@ static void report(struct tcp_connection *c, struct tls_session *session,
 		return;
 	if(session != NULL && level != TLS_LOG_DBG)
 		session->reported = true;
+	if(level != TLS_LOG_DBG && !tls_guard_may_log(tls_err_cause(err)))
+		return;
+	if(session != NULL)
+		tls_conn_server_name(session->conn, name);
 	tls_addr_set(&addr, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
 	tls_addr_print(&addr, peer, sizeof(peer));
 	tls_addr_set(&addr, TCP_LADDR(c)->u.addr, TCP_LADDR(c)->len, TCP_LPORT(c));
 	tls_addr_print(&addr, local, sizeof(local));
 	tls_port_log(level,
-			"%sTLS connection %d with %s (local %s, profile %s): %s",
+			"%sTLS connection %d with %s (local %s, profile %s%s%s): %s",
 			level == TLS_LOG_CRIT ? "BUG: " : "", c->id, peer, local,
-			session != NULL ? session->profile->label : "none", err->text);
+			session != NULL ? session->profile->label : "none",
+			name[0] != '\0' ? ", name " : "", name, err->text);
 }
 
 static void report_failure(struct tcp_connection *c,
 		struct tls_session *session, const struct tls_err *err)
 {
-	report(c, session, level_of(session, err->rc), err);
+	/* tls_guard has said that memory is low */
+	report(c, session,
+			session == NULL && err->rc == TLS_RC_NOMEM
+					? TLS_LOG_DBG
+					: level_of(session, err->rc),
+			err);
+}
+
+/* One line about a new connection, at the level that tls_log says. */
+static void say_established(
+		struct tcp_connection *c, const struct tls_session *session)
+{
+	const struct tls_info *info = tls_conn_info(session->conn);
+	char peer[TLS_ADDR_TEXT_MAX];
+	struct tls_addr addr;
+
+	tls_addr_set(&addr, TCP_PADDR(c)->u.addr, TCP_PADDR(c)->len, TCP_PPORT(c));
+	LOG(tls_cfg_settings()->log,
+			"TLS connection %d %s %s: %s, %s%s, profile %s, name %s, %llu ms\n",
+			c->id,
+			tls_conn_role(session->conn) == TLS_ROLE_SERVER ? "from" : "to",
+			tls_addr_print(&addr, peer, sizeof(peer)), tls_info_version(info),
+			tls_info_cipher(info), info->resumed ? ", resumed" : "",
+			session->profile->label,
+			info->server_name != NULL ? info->server_name : "none",
+			(unsigned long long)(tls_port_ms() - session->began));
+}
+
+/* Takes note of what a step with the result RC came to. RC, or LIMIT when the
+ * profile has connections enough. Under write_lock. */
+static enum tls_rc settle(struct tcp_connection *c, struct tls_session *session,
+		enum tls_rc rc, struct tls_err *err)
+{
+	const struct tls_profile *profile = session->profile;
+
+	if(session->phase == PHASE_HANDSHAKE
+			&& tls_conn_info(session->conn) != NULL) {
+		if(!tls_limits_usage_add(
+				   profile->usage, (unsigned int)profile->p.max_connections)) {
+			tls_metrics_count(TLS_METRIC_REFUSED_CONNECTIONS);
+			rc = tls_err_set(err, TLS_RC_LIMIT,
+					"refused, the profile has %d connections (max_connections)",
+					profile->p.max_connections);
+		} else {
+			session->usage = profile->usage;
+			count_completed(session);
+			say_established(c, session);
+		}
+	}
+	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN && rc != TLS_RC_CLOSED)
+		count_failed(session, tls_err_cause(err));
+	return rc;
 }
 
 /* ---- read ---- */
@@ -483,6 +643,18 @@ static enum tls_rc send_out(struct tcp_connection *c,
 	return TLS_RC_OK;
 }
 
+/* The peer has done its handshake and may not stay: it gets our last flight and
+ * a goodbye, which is left in IO, and nothing that it said is heard. */
+static void turn_away(struct tcp_connection *c, struct tls_session *session,
+		struct tls_conn_io *io)
+{
+	struct tls_err ignored;
+
+	(void)send_out(c, session, io, &ignored);
+	tls_conn_shutdown(session->conn, io);
+	count_step(io);
+}
+
 /* Runs read steps over N_IN bytes until the engine needs nothing more from
  * us, sending what it produces. Clear text goes to DST; *N_CLEAR is advanced.
  * Under write_lock. */
@@ -500,8 +672,12 @@ static enum tls_rc feed(struct tcp_connection *c, struct tls_session *session,
 	do {
 		io.clear = (unsigned char *)dst + *n_clear;
 		io.clear_size = room - *n_clear;
-		rc = tls_conn_read(session->conn, &io, err);
-		*n_clear += io.n_clear;
+		rc = settle(c, session, tls_conn_read(session->conn, &io, err), err);
+		count_step(&io);
+		if(rc == TLS_RC_LIMIT)
+			turn_away(c, session, &io);
+		else
+			*n_clear += io.n_clear;
 		io.n_in = 0;
 		if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN)
 			/* an alert, best effort: the verdict stands */
@@ -564,6 +740,8 @@ static void note_eof(struct tcp_connection *c, struct tls_session *session)
 		return;
 	if(tls_conn_eof(session->conn, &err) == TLS_RC_CLOSED)
 		return;
+	if(session->phase == PHASE_HANDSHAKE)
+		count_failed(session, tls_err_cause(&err));
 	/* Cut after the handshake is what most phones do; not worth a line of
 	 * every operator's log. */
 	report(c, session,
@@ -585,6 +763,7 @@ static void refuse(struct tcp_connection *c, struct tls_session *session)
 	tls_conn_shutdown(session->conn, &io);
 	tls_conn_release(session->conn, false);
 	(void)send_out(c, session, &io, &err);
+	count_step(&io);
 	tls_err_set(&err, TLS_RC_PEER, "dropped by event_route[tls:%s]",
 			tls_conn_role(session->conn) == TLS_ROLE_SERVER ? "connection-in"
 															: "connection-out");
@@ -647,6 +826,17 @@ static void note_unverified(struct tcp_connection *c,
 	session->reported = false; /* it is no failure */
 }
 
+/* The socket is broken, which the host has logged. */
+static enum tls_rc read_failed(struct tls_session *session, struct tls_err *err)
+{
+	if(session == NULL || session->phase != PHASE_HANDSHAKE)
+		return tls_err_set(err, TLS_RC_CLOSED, "could not read");
+	tls_err_set(err, TLS_RC_IO,
+			"the peer reset the connection during the handshake");
+	count_failed(session, tls_err_cause(err));
+	return TLS_RC_IO;
+}
+
 /* One round: some bytes from the socket or from what is pending. OK, AGAIN
  * when another round may bring more, CLOSED, or a failure. */
 static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
@@ -668,12 +858,18 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 		n = tcp_read_data(
 				TLS_HOST_FD(c), c, (char *)in_buffer, (int)ask, flags);
 		if(n < 0)
-			return tls_err_set(err, TLS_RC_CLOSED, "could not read");
+			return read_failed(session, err);
 	}
 	if(n == 0 && session == NULL)
 		return TLS_RC_OK; /* a probe that opens and closes costs nothing */
+	tls_metrics_add(TLS_METRIC_BYTES_IN, (uint64_t)n);
 	lock_get(&c->write_lock);
 	rc = session_ensure(c, NULL, &session, err);
+	if(rc == TLS_RC_OK && session->phase == PHASE_HANDSHAKE) {
+		rc = tls_guard_go_on(err);
+		if(rc != TLS_RC_OK)
+			count_failed(session, tls_err_cause(err));
+	}
 	fresh = rc == TLS_RC_OK && tls_conn_info(session->conn) == NULL;
 	if(rc == TLS_RC_OK)
 		rc = feed(c, session, (size_t)n, dst, room, n_clear, err);
@@ -695,6 +891,46 @@ static void end_stream(struct tcp_connection *c, rd_conn_flags_t *flags)
 {
 	c->state = S_CONN_EOF;
 	*flags |= RD_CONN_EOF;
+}
+
+/* True when the host waits for the first byte of a message. */
+static bool between_messages(const struct tcp_req *req)
+{
+	return req->state == H_SKIP_EMPTY || req->state == H_SKIP_EMPTY_CR_FOUND
+		   || req->state == H_SKIP_EMPTY_CRLF_FOUND
+		   || req->state == H_SKIP_EMPTY_CRLFCR_FOUND;
+}
+
+/* N_CLEAR bytes have come behind what REQ holds: a peer that sends its message
+ * in crumbs keeps a receiver and a buffer busy. */
+static enum tls_rc check_portions(struct tcp_connection *c,
+		const struct tcp_req *req, size_t n_clear, struct tls_err *err)
+{
+	unsigned int max = (unsigned int)tls_cfg_settings()->max_record_fragments;
+	struct tls_session *session = session_of(c);
+
+	if(max == 0 || session == NULL || n_clear == 0)
+		return TLS_RC_OK;
+	session->portions = between_messages(req) ? 1 : session->portions + 1;
+	if(session->portions <= max)
+		return TLS_RC_OK;
+	tls_metrics_count(TLS_METRIC_REFUSED_FRAGMENTS);
+	count_failed(session, TLS_CAUSE_LIMIT);
+	return tls_err_set(err, TLS_RC_LIMIT,
+			"closed, a message came in more than %u portions "
+			"(max_record_fragments)",
+			max);
+}
+
+/* True for a single CRLF between messages that crlf_drop wants dropped: two
+ * of them are a ping, which the host answers (RFC 5626 s4.4.1). */
+static bool is_crlf_ping(const struct tcp_req *req)
+{
+	if(!tls_cfg_settings()->crlf_drop || req->state != H_SKIP_EMPTY
+			|| memcmp(req->pos, "\r\n", 2) != 0)
+		return false;
+	tls_metrics_count(TLS_METRIC_CRLF_DROPPED);
+	return true;
 }
 
 /* Host contract: core/tcp_read.c, tcp_read(). Receiver that owns C, no lock.
@@ -722,6 +958,11 @@ static int read_cb(struct tcp_connection *c, rd_conn_flags_t *flags)
 	do
 		rc = read_round(c, flags, req->pos, room, &n_clear, &err);
 	while(rc == TLS_RC_AGAIN && ++i < SOCKET_READS_MAX);
+	tls_metrics_add(TLS_METRIC_CLEAR_IN, n_clear);
+	if(rc == TLS_RC_OK || rc == TLS_RC_AGAIN)
+		rc = check_portions(c, req, n_clear, &err);
+	if(n_clear == 2 && is_crlf_ping(req))
+		n_clear = 0;
 	req->pos += n_clear;
 	if(rc == TLS_RC_OK || rc == TLS_RC_AGAIN) {
 		note_eof(c, session_of(c));
@@ -736,7 +977,7 @@ static int read_cb(struct tcp_connection *c, rd_conn_flags_t *flags)
 		report_failure(c, session_of(c), &err);
 		announce_failure(c, session_of(c), &err);
 	}
-	if(rc == TLS_RC_PEER) {
+	if(rc == TLS_RC_PEER || rc == TLS_RC_LIMIT || rc == TLS_RC_NOMEM) {
 		/* Messages before the fault were sealed well; -1 would lose them and
 		 * make the core log an error for each scan of the port. */
 		end_stream(c, flags);
@@ -846,14 +1087,20 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 		return -1;
 	}
 	rc = session_ensure(c, &first, &session, &err);
-	if(rc == TLS_RC_OK)
+	if(rc == TLS_RC_OK) {
 		rc = tls_conn_write(
 				session->conn, *pbuf, *plen, &taken, &io, &limits, &err);
-	/* The host calls again only when something of its bytes is left; what the
-	 * engine kept would wait for the next message. Windows of our size leave
-	 * nothing. */
-	if(rc == TLS_RC_AGAIN && taken == *plen)
-		rc = tls_err_set(&err, TLS_RC_BUG, "ciphertext without a window");
+		/* The host calls again only when something of its bytes is left; what
+		 * the engine kept would wait for the next message. Windows of our size
+		 * leave nothing. */
+		if(rc == TLS_RC_AGAIN && taken == *plen)
+			rc = tls_err_set(&err, TLS_RC_BUG, "ciphertext without a window");
+		if(rc == TLS_RC_LIMIT)
+			tls_metrics_count(TLS_METRIC_QUEUE_REFUSED);
+		rc = settle(c, session, rc, &err);
+		count_step(&io);
+		tls_metrics_add(TLS_METRIC_CLEAR_OUT, taken);
+	}
 	if(rc == TLS_RC_CLOSED)
 		tls_err_set(&err, rc, "already closed, cannot send");
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN) {
@@ -915,6 +1162,8 @@ static int init_cb(struct tcp_connection *c, int sock)
 {
 	(void)sock;
 	c->id = next_id(); /* it is in no table yet */
+	if(!tls_guard_watch(c->id))
+		return -1; /* its handshake could last for ever */
 	c->type = PROTO_TLS;
 	c->rcv.proto = PROTO_TLS;
 	c->lifetime = tls_cfg_connection_ticks();
@@ -922,6 +1171,47 @@ static int init_cb(struct tcp_connection *c, int sock)
 	c->extra_data = NULL;
 	TLS_HOST_WATCH_QUEUE(c);
 	return 0;
+}
+
+bool tls_server_expire(int id)
+{
+	struct tcp_connection *c = tcpconn_get(id, NULL, 0, NULL, 0);
+	struct tls_session *session;
+	bool over = false;
+	bool again = false;
+	struct tls_err err;
+
+	if(c == NULL)
+		return false;
+	lock_get(&c->write_lock);
+	session = session_of(c);
+	if(!TLS_HOST_IS_TLS(c) || c->state == S_CONN_BAD) {
+		; /* nothing to do for us */
+	} else if(c->state == S_CONN_CONNECT) {
+		again = true; /* tcp_connect_timeout's turn first */
+	} else if(session == NULL) {
+		over = true;
+		tls_metrics_count(TLS_METRIC_SILENT);
+	} else if(session->phase == PHASE_HANDSHAKE) {
+		over = true;
+		tls_err_set(&err, TLS_RC_PEER,
+				"the handshake is not complete after %d ms "
+				"(handshake_timeout)",
+				tls_cfg_settings()->handshake_timeout);
+		(void)tls_err_because(&err, TLS_RC_PEER, TLS_CAUSE_TIMEOUT);
+		count_failed(session, TLS_CAUSE_TIMEOUT);
+		report_failure(c, session, &err);
+	}
+	if(over) /* an end that we want: the core need not warn */
+		c->send_flags.f |= SND_F_CON_CLOSE;
+	lock_release(&c->write_lock);
+	if(over && session != NULL)
+		announce_failure(c, session, &err);
+	if(over)
+		(void)tls_server_kill(c);
+	else
+		tls_server_put(c);
+	return again;
 }
 
 /* tcp main only, just before close(FD); the global TCP lock may be held and a
@@ -945,6 +1235,8 @@ static void close_cb(struct tcp_connection *c, int fd)
 				&& _tcpconn_write_nb(fd, c, (const char *)io.out, (int)io.n_out)
 						   < 0)
 			LM_DBG("close_notify was not sent\n");
+		else
+			count_step(&io);
 	}
 	lock_release(&c->write_lock);
 }

@@ -38,6 +38,10 @@ enum tls_rc tls_server_init(void);
  * the core destroys its connections. */
 void tls_server_stop(void);
 
+/* Ends the connection ID when its handshake, or its first byte, has not come
+ * yet. True when TCP is still connecting: to be asked again. Timer process. */
+bool tls_server_expire(int id);
+
 /* Fills HOOKS with the functions of this file; other members are left. */
 void tls_server_hooks(struct tls_hooks *hooks);
 

@@ -6,7 +6,7 @@
 # Lists what the code offers to users, as the ids that the documentation uses,
 # one a line: tls.f.NAME script function, tls.r.NAME RPC, tls.v.NAME
 # pseudo-variable, tls.s.NAME select, tls.e.NAME event route, tls.g.NAME
-# run-time group, tls.l.NAME limit of this version (present as long as the
+# run-time group, tls.t.NAME statistic, tls.l.NAME limit of this version (present as long as the
 # feature is not there), tls.m.NAME modparam beside the option table. With
 # --xml as the file that filter.xsl reads. Parts of the documentation whose
 # subject is not listed are left out of the README.
@@ -56,7 +56,10 @@ list()
 	wired tls_select_cmds && names tls.f. '\{\s*"([a-z_0-9]+)"\s*,\s*\(cmd_function\)' tls_select.c
 	names tls.m. '\{\s*"([a-z_0-9]+)"\s*,\s*(?:PARAM_|INT_PARAM|STR_PARAM)' \
 		tls_mod.c tls_cfg.c
-	wired tls_rpc_init && names tls.r. '"tls\.([a-z_]+)"' tls_rpc.c
+	wired tls_rpc_init && names tls.r. '"tls\.([a-z_]+)"' tls_rpc*.c
+	names tls.t. 'X\(\w+,[\s\\\\]*"([a-z0-9_]+)"' tls_metrics.h
+	names tls.t. '\{"([a-z0-9_]+)",\s*\w+,\s*"' tls_rpc_stats.c
+	names tls.t. 'NULL, "([a-z_]+)", 0, statistic_cb' tls_rpc.c
 	wired tls_select_pvs && names tls.v. \
 		'"(tls(?:_(?!set_|peer_match)[A-Za-z_0-9]+)?)"' tls_select.c
 	names tls.e. '"tls:([a-z-]+)"' tls_events.c tls_server.c tls_init.c
@@ -65,7 +68,7 @@ list()
 	limit sni client_hello_cb tls_ctx.c tls_conn.c
 	limit server_id query.server_id tls_server.c
 	limit certificate2 certificate2 tls_ctx.c
-	limit low_mem low_mem tls_server.c
+	limit low_mem low_mem tls_guard.c
 	limit listen 'find_si\|grep_sock_info\|listens' tls_reload.c
 	limit uri OSSL_STORE tls_files.c
 	wired tls_rpc_init || echo tls.l.no_rpc

@@ -11,9 +11,10 @@
 #
 # What the documentation claims is told by ids: tls.p.NAME is a modparam,
 # tls.a.NAME an attribute of tls.cfg, tls.f.NAME a script function, tls.r.NAME
-# an RPC, tls.v.NAME a pseudo-variable, tls.s.NAME a select, tls.e.NAME an
-# event route. What the code has is read from the option table of tls_params.h
-# with the compiler, the rest from the export tables (doc/exports.sh).
+# an RPC, tls.t.NAME a statistic, tls.v.NAME a pseudo-variable, tls.s.NAME a
+# select, tls.e.NAME an event route. What the code has is read from the option
+# table of tls_params.h with the compiler, the rest from the export tables
+# (doc/exports.sh).
 
 LC_ALL=C
 export LC_ALL
@@ -240,6 +241,7 @@ both f "script functions"
 both r "RPC commands"
 both v "pseudo-variables"
 both e "event routes"
+both t "statistics"
 
 # A limit is shown as long as the feature is not in the code.
 offered l >"$scratch/code"

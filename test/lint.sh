@@ -34,6 +34,9 @@ layers()
 0 tls_addr.c tls_addr.h
 0 tls_cfgfile.c tls_cfgfile.h
 0 tls_err.c tls_err.h
+0 tls_metrics.c tls_metrics.h
+0 tls_report.c tls_report.h
+1 tls_limits.c tls_limits.h
 0 tls_port.h
 1 tls_params.c tls_params.h
 1 tls_domain.c tls_domain.h
@@ -60,6 +63,8 @@ layers()
 3 tls_init.c tls_init.h
 3 tls_rpc.c tls_rpc.h
 3 tls_reload.c tls_reload.h
+3 tls_rpc_stats.c tls_rpc_stats.h
+3 tls_guard.c tls_guard.h
 3 tls_select.c tls_select.h
 3 tls_cfg.c tls_cfg.h
 3 tls_events.c tls_events.h

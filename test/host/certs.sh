@@ -36,6 +36,7 @@ authority foreign-ca "Foreign CA"
 leaf ecdsa ec localhost ca 30
 leaf rsa rsa localhost ca 30
 leaf client ec client.example.org ca 30
+leaf expired ec late.example.org ca 0
 leaf foreign ec stranger.example.org foreign-ca 30
 # With every field that scripts may read; nr differs between the two.
 rich() { # file, nr, days

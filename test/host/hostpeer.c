@@ -26,6 +26,8 @@
 
 #define CALL_ID "host-test"
 
+struct peer_totals peer_totals;
+
 /* ---- sockets ---- */
 
 static void peer_zero(struct peer *p)
@@ -163,6 +165,20 @@ static void info_cb(const SSL *ssl, int where, int ret)
 		p->alert_out = ret & 0xff;
 }
 
+static void message_cb(int write_p, int version, int content_type,
+		const void *buf, size_t n, SSL *ssl, void *arg)
+{
+	(void)version;
+	(void)buf;
+	(void)n;
+	(void)ssl;
+	(void)arg;
+	if(content_type != SSL3_RT_HEADER)
+		return;
+	peer_totals.records_in += !write_p;
+	peer_totals.records_out += write_p != 0;
+}
+
 static void fail(struct peer *p, enum peer_end end)
 {
 	unsigned long code = ERR_peek_last_error();
@@ -223,6 +239,7 @@ bool peer_tls_prepare(struct peer *p, const struct peer_opt *opt, bool server)
 	BIO_set_mem_eof_return(p->rbio, -1);
 	SSL_set_app_data(p->ssl, p);
 	SSL_set_info_callback(p->ssl, info_cb);
+	SSL_set_msg_callback(p->ssl, message_cb);
 	if(opt->sni)
 		SSL_set_tlsext_host_name(p->ssl, opt->sni);
 	if(opt->resume)
@@ -245,6 +262,7 @@ bool peer_send_raw(struct peer *p, const void *data, size_t n, size_t chop)
 		part = chop && chop < n ? chop : n;
 		sent = send(p->fd, at, part, MSG_NOSIGNAL);
 		if(sent > 0) {
+			peer_totals.bytes_out += (unsigned long)sent;
 			at += sent;
 			n -= (size_t)sent;
 			continue;
@@ -290,6 +308,7 @@ static bool fill(struct peer *p, long end)
 		fail(p, n == 0 ? PEER_EOF : PEER_RESET);
 		return false;
 	}
+	peer_totals.bytes_in += (unsigned long)n;
 	if(p->ssl)
 		BIO_write(p->rbio, raw, (int)n);
 	else
@@ -383,7 +402,7 @@ bool peer_await(struct peer *p, size_t n, int ms)
 		else if(!again(p, ret, end))
 			return false;
 	}
-	return flush(p) || !p->ssl;
+	return !p->ssl || flush(p);
 }
 
 size_t peer_sip(struct peer *p, int ms)

@@ -66,6 +66,17 @@ struct peer
 	size_t used;
 };
 
+/* What all peers of this process have moved so far, as it was on the wire. */
+struct peer_totals
+{
+	unsigned long bytes_in;
+	unsigned long bytes_out;
+	unsigned long records_in; /* of TLS peers, as their library saw them */
+	unsigned long records_out;
+};
+
+extern struct peer_totals peer_totals;
+
 /* Connects to 127.0.0.1:PORT over TCP, no TLS. */
 bool peer_tcp(struct peer *p, int port);
 

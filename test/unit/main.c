@@ -17,6 +17,9 @@
 #define ROOMS(X) \
 	X(port_stub) \
 	X(err)       \
+	X(metrics)   \
+	X(report)    \
+	X(limits)    \
 	X(locking)   \
 	X(sbufq)     \
 	X(ct_wrq)    \

@@ -144,6 +144,7 @@ struct fail_row
 	const char *sentence; /* part of the engine's error */
 	const char *absent;	  /* must not be in it */
 	const char *reason;
+	enum tls_cause cause; /* what the engine's error says */
 };
 
 #define SRV ENGINE_SERVER
@@ -154,35 +155,47 @@ struct fail_row
 
 static const struct fail_row fail_rows[] = {
 		{SRV, V12, "ec", NULL, want_ecdsa, raw_weak_cipher, 40,
-				"no shared cipher", REFUSED, "RFC 5246 s7.4.1.3"},
+				"no shared cipher", REFUSED, "RFC 5246 s7.4.1.3",
+				TLS_CAUSE_CIPHER},
 		{SRV, V13, "ec", NULL, no_wish, raw_max_12, 70, "protocol", REFUSED,
-				"RFC 8446 s4.2.1: protocol_version"},
+				"RFC 8446 s4.2.1: protocol_version", TLS_CAUSE_VERSION},
 		{SRV, V12, "ec", NULL, want_client_cert, raw_as_is, 40,
-				"did not return a certificate", REFUSED, "RFC 5246 s7.4.6"},
+				"did not return a certificate", REFUSED, "RFC 5246 s7.4.6",
+				TLS_CAUSE_CERT_MISSING},
 		{SRV, V13, "ec", NULL, want_client_cert, raw_as_is, 116,
-				"did not return a certificate", REFUSED, "RFC 8446 s4.4.2.4"},
+				"did not return a certificate", REFUSED, "RFC 8446 s4.4.2.4",
+				TLS_CAUSE_CERT_MISSING},
 		{SRV, V12, "ec", "ec", want_stranger, raw_as_is, 48,
-				REFUSED " (unable to get local issuer", NULL, "unknown_ca"},
+				REFUSED " (unable to get local issuer", NULL, "unknown_ca",
+				TLS_CAUSE_CERT_CA},
 		{SRV, V13, "rsa", "rsa", want_stranger, raw_as_is, 48,
-				REFUSED " (unable to get local issuer", NULL, "unknown_ca"},
+				REFUSED " (unable to get local issuer", NULL, "unknown_ca",
+				TLS_CAUSE_CERT_CA},
 		{SRV, V13, "ec", "expired", want_client_cert, raw_as_is, 45,
-				REFUSED " (certificate has expired", NULL, "expired"},
+				REFUSED " (certificate has expired", NULL, "expired",
+				TLS_CAUSE_CERT_EXPIRED},
 		{SRV, V12, "ec", "revoked", want_crl, raw_as_is, 44,
-				REFUSED " (certificate revoked", NULL, "revoked"},
+				REFUSED " (certificate revoked", NULL, "revoked",
+				TLS_CAUSE_CERT_REVOKED},
 		{CLI, V12, NULL, "ec", want_stranger, raw_as_is, 48,
-				REFUSED " (unable to get local issuer", NULL, "unknown_ca"},
+				REFUSED " (unable to get local issuer", NULL, "unknown_ca",
+				TLS_CAUSE_CERT_CA},
 		{CLI, V13, NULL, "ec", want_stranger, raw_as_is, 48,
-				REFUSED " (unable to get local issuer", NULL, "unknown_ca"},
+				REFUSED " (unable to get local issuer", NULL, "unknown_ca",
+				TLS_CAUSE_CERT_CA},
 		{CLI, V13, NULL, "expired", want_client_cert, raw_as_is, 45,
-				REFUSED " (certificate has expired", NULL, "expired"},
+				REFUSED " (certificate has expired", NULL, "expired",
+				TLS_CAUSE_CERT_EXPIRED},
 		{CLI, V12, NULL, "revoked", want_crl, raw_as_is, 44,
-				REFUSED " (certificate revoked", NULL, "revoked"},
+				REFUSED " (certificate revoked", NULL, "revoked",
+				TLS_CAUSE_CERT_REVOKED},
 		{CLI, V12, NULL, "ec", no_wish, raw_asks, -1, "alert", REFUSED,
-				"the server refuses us: do not blame its certificate"},
+				"the server refuses us: do not blame its certificate",
+				TLS_CAUSE_ALERT},
 		{SRV, V12, "ec", NULL, no_wish, raw_trusts_none, -1, "unknown ca",
-				REFUSED, "the client does not trust us"},
+				REFUSED, "the client does not trust us", TLS_CAUSE_ALERT},
 		{SRV, V13, "ec", NULL, no_wish, raw_trusts_none, -1, "unknown ca",
-				REFUSED, "the client does not trust us"},
+				REFUSED, "the client does not trust us", TLS_CAUSE_ALERT},
 };
 
 static void fail_case(const struct fail_row *row, size_t chop)
@@ -203,14 +216,16 @@ static void fail_case(const struct fail_row *row, size_t chop)
 	engine_pair_run(&pair);
 	good = tls_conn_state(pair.conn[row->end]) == TLS_CONN_FAILED
 		   && pair.err[row->end].rc == TLS_RC_PEER
+		   && tls_err_cause(&pair.err[row->end]) == row->cause
 		   && pair.raw_alert[1 - row->end] == row->alert
 		   && strstr(text, row->sentence) != NULL
 		   && (row->absent == NULL || strstr(text, row->absent) == NULL)
 		   && pair.broken == NULL;
 	if(!good)
-		fprintf(stderr, "\n%s (chop %zu): alert %d, rc %s, \"%s\" %s\n",
+		fprintf(stderr, "\n%s (chop %zu): alert %d, rc %s, %s, \"%s\" %s\n",
 				row->reason, chop, pair.raw_alert[1 - row->end],
-				tls_err_rc_name(pair.err[row->end].rc), text,
+				tls_err_rc_name(pair.err[row->end].rc),
+				tls_err_cause_text(tls_err_cause(&pair.err[row->end])), text,
 				pair.broken != NULL ? pair.broken : "");
 	CU_ASSERT_TRUE(good);
 	engine_pair_clear(&pair);
@@ -269,6 +284,7 @@ static void test_garbage(void)
 
 		CU_ASSERT_EQUAL_FATAL(tls_conn_new(&conn, &args, &err), TLS_RC_OK);
 		CU_ASSERT_EQUAL(tls_conn_read(conn, &io, &err), TLS_RC_PEER);
+		CU_ASSERT_EQUAL(tls_err_cause(&err), TLS_CAUSE_GARBAGE);
 		CU_ASSERT_EQUAL(io.n_clear, 0);
 		CU_ASSERT_EQUAL(ERR_peek_error(), 0);
 		/* record type 21, two bytes: level fatal, description */

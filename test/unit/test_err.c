@@ -130,6 +130,39 @@ static void test_names(void)
 	}
 }
 
+/* What is counted when nobody noted a cause, and what a cause does. */
+static void test_causes(void)
+{
+	static const struct
+	{
+		enum tls_rc rc;
+		enum tls_cause want;
+	} rows[] = {{TLS_RC_OK, TLS_CAUSE_OTHER}, {TLS_RC_PEER, TLS_CAUSE_OTHER},
+			{TLS_RC_AGAIN, TLS_CAUSE_OTHER}, {TLS_RC_NOMEM, TLS_CAUSE_MEMORY},
+			{TLS_RC_LIMIT, TLS_CAUSE_LIMIT}, {TLS_RC_CLOSED, TLS_CAUSE_CLOSED},
+			{TLS_RC_IO, TLS_CAUSE_CLOSED}, {TLS_RC_TLS, TLS_CAUSE_INTERNAL},
+			{TLS_RC_CONFIG, TLS_CAUSE_INTERNAL},
+			{TLS_RC_BUG, TLS_CAUSE_INTERNAL}};
+	struct tls_err err;
+	unsigned int i;
+
+	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		tls_err_set(&err, rows[i].rc, "x");
+		CU_ASSERT_EQUAL(tls_err_cause(&err), rows[i].want);
+		CU_ASSERT_EQUAL(
+				tls_err_because(&err, TLS_RC_OK, TLS_CAUSE_VERSION), err.rc);
+		CU_ASSERT_EQUAL(tls_err_cause(&err), TLS_CAUSE_VERSION);
+		tls_err_prefix(&err, "y");
+		CU_ASSERT_EQUAL(tls_err_cause(&err), TLS_CAUSE_VERSION);
+	}
+	tls_err_set(&err, TLS_RC_PEER, "another sentence");
+	CU_ASSERT_EQUAL(tls_err_cause(&err), TLS_CAUSE_OTHER);
+	CU_ASSERT_EQUAL(
+			tls_err_because(NULL, TLS_RC_PEER, TLS_CAUSE_NAME), TLS_RC_PEER);
+	for(i = 0; i <= TLS_CAUSE_COUNT; i++)
+		CU_ASSERT(tls_err_cause_text((enum tls_cause)i)[0] != '\0');
+}
+
 void test_err_add(void)
 {
 	CU_pSuite suite = CU_add_suite("err", NULL, NULL);
@@ -140,5 +173,6 @@ void test_err_add(void)
 	CU_add_test(suite, "own text as argument", test_own_text);
 	CU_add_test(suite, "no object", test_null);
 	CU_add_test(suite, "clear", test_clear);
+	CU_add_test(suite, "causes", test_causes);
 	CU_add_test(suite, "each code has its own name", test_names);
 }

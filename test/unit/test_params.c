@@ -309,6 +309,7 @@ static const struct option_row options[] = {
 		{{"server_name", NULL, NULL}, "example.org", NULL},
 		{{"server_name_mode", NULL, NULL}, "2", "3"},
 		{{"server_id", NULL, NULL}, "trunk", NULL},
+		{{"max_connections", NULL, NULL}, "2000", NULL},
 		{{"certificate2", "cert_file2", NULL}, "c2.pem", NULL},
 		{{"private_key2", "pkey_file2", NULL}, "k2.pem", NULL},
 		{{"private_key_password2", "pkey_password2", NULL}, "geheim2", NULL},

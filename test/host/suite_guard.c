@@ -1,0 +1,376 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* What the module counts, says and refuses: counters that match what the
+ * peers did, one line for each failed handshake, handshakes that never end,
+ * floods, shared memory that runs out.
+ * Each test owns its Kamailio; one process, no lock. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hostlib.h"
+#include "hostpeer.h"
+#include "hostsuite.h"
+
+#define ECDSA                                                     \
+	"modparam(\"tls\", \"certificate\", \"@CERTS@/ecdsa.pem\")\n" \
+	"modparam(\"tls\", \"private_key\", \"@CERTS@/ecdsa.key\")\n"
+
+/* What processes keep for reuse (TLS_MEM_CACHE_MAX each), and the host's own
+ * blocks that come and go. */
+#define SHM_NOISE (3 * 256 * 1024)
+#define HALF_OPEN 500 /* handshakes that stop in the middle */
+#define SHORTAGES 100 /* times that memory runs out */
+
+static char answer[1 << 20];
+
+static bool started(struct host_kam *kam, const struct host_config *cfg)
+{
+	if(host_start(kam, cfg))
+		return true;
+	HOLDS(false, "Kamailio starts");
+	host_kill(kam);
+	return false;
+}
+
+/* Value of the counter NAME; all are asked for at once by read_stats(). */
+static long stat_of(const char *name)
+{
+	char field[64];
+	const char *at;
+
+	snprintf(field, sizeof(field), "\t%s: ", name);
+	at = strstr(answer, field);
+	return at ? strtol(at + strlen(field), NULL, 10) : -1;
+}
+
+static void read_stats(struct host_kam *kam)
+{
+	HOLDS(host_rpc(kam, "tls.stats", answer, sizeof(answer)), "tls.stats");
+}
+
+/* True when the counter NAME is WANT; says so when it is not. */
+static bool stat_is(const char *name, long want)
+{
+	if(stat_of(name) == want)
+		return true;
+	fprintf(stderr, "%s is %ld, not %ld\n", name, stat_of(name), want);
+	return false;
+}
+
+/* ---- what peers do, and what is counted and said ---- */
+
+static void raw_garbage(struct peer *p)
+{
+	static const char sip[] = "OPTIONS sip:a@b SIP/2.0\r\n\r\n";
+
+	peer_send_raw(p, sip, sizeof(sip) - 1, 0);
+	peer_await_end(p, PEER_WAIT_MS);
+}
+
+/* A ClientHello; what comes back is not read as TLS any more. */
+static void hello_and_close(struct peer *p)
+{
+	struct peer_opt opt = {.sni = "half.example.org"};
+
+	char *data;
+	long n;
+
+	if(!peer_tls_prepare(p, &opt, false))
+		return;
+	SSL_do_handshake(p->ssl);
+	n = BIO_get_mem_data(p->wbio, &data);
+	peer_send_raw(p, data, (size_t)n, 0);
+	SSL_free(p->ssl);
+	p->ssl = NULL; /* from here on it only looks at TCP */
+	p->end = PEER_OPEN;
+}
+
+/* A ClientHello and then nothing until the other side gives up. */
+static void hello_and_wait(struct peer *p)
+{
+	hello_and_close(p);
+	peer_await_end(p, PEER_WAIT_MS);
+}
+
+struct failure
+{
+	const char *reason;
+	const char *counter;
+	const char *line; /* words of the log line, for host_log_count */
+	struct peer_opt opt;
+	void (*act)(struct peer *p); /* instead of a handshake with OPT */
+};
+
+/* Certificates are filled in when the program runs. */
+static struct failure failures[] = {
+		{"SIP without TLS", "handshakes_failed_garbage",
+				"wrong version number&profile TLSs<default>", {0}, raw_garbage},
+		{"only old versions", "handshakes_failed_version",
+				"unsupported protocol",
+				{.max = TLS1_1_VERSION, .old_versions = true}, NULL},
+		{"no cipher for this certificate", "handshakes_failed_no_shared_cipher",
+				"no shared cipher",
+				{.max = TLS1_2_VERSION, .ciphers = "ECDHE-RSA-AES128-SHA256"},
+				NULL},
+		{"no certificate", "handshakes_failed_cert_missing",
+				"did not return a certificate&name sip.example.org",
+				{.sni = "sip.example.org"}, NULL},
+		{"a stranger", "handshakes_failed_cert_unknown_ca",
+				"unable to get local issuer certificate",
+				{.cert = "foreign.pem", .key = "foreign.key"}, NULL},
+		{"expired", "handshakes_failed_cert_expired", "certificate has expired",
+				{.cert = "expired.pem", .key = "expired.key"}, NULL},
+		{"the peer does not trust us", "handshakes_failed_alert",
+				"alert unknown ca",
+				{.ca = "foreign-ca.pem",
+						.cert = "client.pem",
+						.key = "client.key"},
+				NULL},
+		{"gone in the middle", "handshakes_failed_closed",
+				"the connection during the handshake"
+				"&name half.example.org",
+				{0}, hello_and_close},
+		{"asleep in the middle", "handshakes_failed_timeout",
+				"not complete after 1000 ms (handshake_timeout)", {0},
+				hello_and_wait},
+};
+
+#define N_FAILURES (sizeof(failures) / sizeof(failures[0]))
+
+static const char *cert_or_null(const char *name)
+{
+	return name != NULL ? host_cert(name) : NULL;
+}
+
+static void fail_once(struct host_kam *kam, const struct failure *f)
+{
+	struct peer_opt opt = f->opt;
+	struct peer p;
+
+	opt.ca = cert_or_null(opt.ca);
+	opt.cert = cert_or_null(opt.cert);
+	opt.key = cert_or_null(opt.key);
+	if(f->act != NULL) {
+		HOLDS(peer_tcp(&p, kam->tls_port), "TCP connects");
+		f->act(&p);
+	} else {
+		/* TLS 1.3 clients are done before the server has looked */
+		HOLDS(!peer_tls(&p, kam->tls_port, &opt)
+						|| peer_await_end(&p, PEER_WAIT_MS) != PEER_TIMEOUT,
+				"the handshake fails");
+	}
+	peer_close(&p);
+	HOLDS(host_log_await(kam, f->line, 5000) == 1, f->reason);
+	HOLDS(strstr(host_log_line(), "127.0.0.1:") != NULL
+					&& strstr(host_log_line(), "local 127.0.0.1:") != NULL,
+			"the line names both addresses");
+}
+
+static void test_causes(void)
+{
+	struct host_config cfg = {
+			.params =
+					ECDSA "modparam(\"tls\", \"require_certificate\", 1)\n"
+						  "modparam(\"tls\", \"ca_list\", \"@CERTS@/ca.pem\")\n"
+						  "modparam(\"tls\", \"tls_log\", 1)\n"
+						  "modparam(\"tls\", \"handshake_timeout\", 1000)\n"};
+	struct peer_opt good = {.sni = "sip.example.org", .max = TLS1_2_VERSION};
+	struct host_kam kam;
+	struct peer p;
+	size_t i;
+
+	if(!started(&kam, &cfg))
+		return;
+	good.cert = host_cert("client.pem");
+	good.key = host_cert("client.key");
+	HOLDS(peer_tls(&p, kam.tls_port, &good) && peer_options(&p, 1, 0, NULL),
+			"a good one");
+	peer_close(&p);
+	HOLDS(host_log_await(&kam,
+				  "TLSv1.2, ECDHE-ECDSA&profile TLSs<default>&name "
+				  "sip.example.org& ms",
+				  5000)
+					== 1,
+			"tls_log: the line of an established connection");
+	for(i = 0; i < N_FAILURES; i++)
+		fail_once(&kam, &failures[i]);
+	read_stats(&kam);
+	for(i = 0; i < N_FAILURES; i++)
+		HOLDS(stat_is(failures[i].counter, 1), failures[i].reason);
+	HOLDS(stat_is("handshakes_failed", N_FAILURES)
+					&& stat_is("handshakes_started_server", N_FAILURES + 1)
+					&& stat_is("handshakes_completed", 1)
+					&& stat_is("handshakes_running", 0)
+					&& stat_is("handshakes_completed_server_tls1_2", 1),
+			"nothing else was counted");
+	HOLDS(stat_of("certificate_days_left") == 29, "the first certificate");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* ---- sums ---- */
+
+static void test_sums(void)
+{
+	struct host_config cfg = {.tcp_children = 3};
+	struct host_kam kam;
+	struct peer p;
+	int i;
+
+	if(!started(&kam, &cfg))
+		return;
+	memset(&peer_totals, 0, sizeof(peer_totals));
+	for(i = 0; i < 60; i++) {
+		struct peer_opt opt = {.chop = i % 3 ? 0 : 100,
+				.max = i % 4 ? TLS1_3_VERSION : TLS1_2_VERSION};
+
+		HOLDS(peer_tls(&p, kam.tls_port, &opt) && peer_options(&p, 1, 0, NULL)
+						&& peer_options(&p, 2, 30000, NULL),
+				"two requests");
+		peer_close(&p);
+	}
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 0, 5000),
+			"all have ended");
+	read_stats(&kam);
+	HOLDS(stat_is("handshakes_started_server", 60)
+					&& stat_is("handshakes_completed", 60)
+					&& stat_is("handshakes_completed_server_tls1_2", 15)
+					&& stat_is("handshakes_completed_server_tls1_3", 45)
+					&& stat_is("handshakes_failed", 0)
+					&& stat_is("connections_failed", 0),
+			"handshakes");
+	HOLDS(stat_is("bytes_in", (long)peer_totals.bytes_out)
+					&& stat_is("bytes_out", (long)peer_totals.bytes_in),
+			"every byte of the wire");
+	HOLDS(stat_is("records_in", (long)peer_totals.records_out)
+					&& stat_is("records_out", (long)peer_totals.records_in),
+			"every record");
+	HOLDS(stat_of("clear_text_bytes_in") > 60 * 30000
+					&& stat_of("clear_text_bytes_in") < stat_of("bytes_in"),
+			"messages");
+	HOLDS(host_rpc(&kam, "stats.get_statistics tls:", answer, sizeof(answer))
+					&& strstr(answer, "tls:handshakes_completed = 60\n")
+					&& strstr(answer, "tls:handshake_ms_le_"),
+			"the host's statistics have them");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* ---- handshakes that never end ---- */
+
+static void test_half_open(void)
+{
+	static struct peer peers[2 * HALF_OPEN];
+	struct host_config cfg = {.allocator = "fm",
+			.shm_mb = 256,
+			.params = ECDSA "modparam(\"tls\", \"handshake_timeout\", 3000)\n"};
+	struct host_kam kam;
+	struct peer p;
+	long before;
+	long began;
+	int lines;
+	int i;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(peer_tls(&p, kam.tls_port, NULL) && peer_options(&p, 1, 0, NULL),
+			"one that behaves");
+	HOLDS(peer_once(kam.tls_port, NULL), "one that has gone again");
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 1, 5000),
+			"it has gone");
+	before = host_rpc_number(&kam, "core.shmmem", "used");
+	began = host_now();
+	for(i = 0; i < 2 * HALF_OPEN; i++) {
+		HOLDS(peer_tcp(&peers[i], kam.tls_port), "TCP connects");
+		if(i % 2)
+			hello_and_close(&peers[i]); /* the other half says nothing */
+	}
+	HOLDS(peer_once(kam.tls_port, NULL), "others are served meanwhile");
+	for(i = 0; i < 2 * HALF_OPEN; i++) {
+		HOLDS(peer_await_end(&peers[i], 8000) != PEER_TIMEOUT, "it is ended");
+	}
+	HOLDS(host_now() - began >= 3000, "not before the time");
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 1, 5000),
+			"all have gone");
+	HOLDS(host_rpc_number(&kam, "core.shmmem", "used") - before < SHM_NOISE,
+			"and their memory is back");
+	for(i = 0; i < 2 * HALF_OPEN; i++)
+		peer_close(&peers[i]);
+	read_stats(&kam);
+	HOLDS(stat_is("handshakes_failed_timeout", HALF_OPEN)
+					&& stat_is("connections_silent", HALF_OPEN)
+					&& stat_is("handshakes_running", 0),
+			"each is counted");
+	lines = host_log_count(&kam, "handshake_timeout&profile");
+	/* the end of ten seconds may come in between */
+	HOLDS((lines == 20 || lines == 40)
+					&& stat_is("log_lines_left_out", HALF_OPEN - lines),
+			"log_rate: so many lines in 10 s");
+	HOLDS(host_log_await(&kam, "more TLS&timeout (log_rate)", 15000) >= 1,
+			"and the number of the others");
+	HOLDS(peer_options(&p, 2, 0, NULL), "who behaves may stay");
+	peer_close(&p);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* ---- shared memory runs out ---- */
+
+static void test_low_memory(void)
+{
+	struct host_config cfg = {.allocator = "fm",
+			.params = ECDSA "modparam(\"tls\", \"low_mem_threshold1\", 4096)\n"
+							"modparam(\"tls\", \"low_mem_threshold2\", 2048)\n",
+			.modules =
+					"loadmodule \"" TEST_BUILD_DIR "/host/memory_hog.so\"\n"};
+	struct host_kam kam;
+	struct peer old;
+	struct peer p;
+	long began;
+	int i;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(peer_tls(&old, kam.tls_port, NULL) && peer_options(&old, 1, 0, NULL),
+			"an established connection");
+	for(i = 0; i < SHORTAGES; i++) {
+		HOLDS(host_rpc(&kam, i % 2 ? "hog.fill 3000" : "hog.fill 1000", answer,
+					  sizeof(answer)),
+				"memory is taken");
+		HOLDS(!peer_tls(&p, kam.tls_port, NULL) && p.end != PEER_TIMEOUT,
+				"new handshakes are refused");
+		peer_close(&p);
+		HOLDS(peer_options(&old, 2 + (unsigned int)i, 500, NULL),
+				"established calls go on");
+		HOLDS(host_rpc(&kam, "hog.free", answer, sizeof(answer)),
+				"memory is given back");
+		began = host_now();
+		HOLDS(peer_once(kam.tls_port, NULL) && host_now() - began < 1000,
+				"service is back at once");
+	}
+	read_stats(&kam);
+	HOLDS(stat_is("refused_low_memory", SHORTAGES)
+					&& stat_is("handshakes_failed_memory", SHORTAGES)
+					&& stat_is("handshakes_failed", SHORTAGES),
+			"each refusal is counted");
+	HOLDS(host_log_count(&kam, "shared memory is low&larger -m") == SHORTAGES
+					&& host_log_await_n(&kam, "enough shared memory again",
+							   SHORTAGES, 5000)
+							   == SHORTAGES,
+			"each shortage is said once, with what to do");
+	HOLDS(host_log_count(&kam, "refused, shared memory") == 0,
+			"and not for each connection");
+	peer_close(&old);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+static const struct suite_test tests[] = {{"causes", test_causes},
+		{"sums", test_sums}, {"half-open handshakes", test_half_open},
+		{"low memory", test_low_memory}, {NULL, NULL}};
+
+const struct suite suite_guard = {"guard", NULL, NULL, tests};
