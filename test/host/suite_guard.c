@@ -23,7 +23,7 @@
 
 /* What processes keep for reuse (TLS_MEM_CACHE_MAX each), and the host's own
  * blocks that come and go. */
-#define SHM_NOISE (3 * 256 * 1024)
+#define SHM_NOISE (6 * 256 * 1024)
 #define HALF_OPEN 500 /* handshakes that stop in the middle */
 #define SHORTAGES 100 /* times that memory runs out */
 
@@ -318,6 +318,177 @@ static void test_half_open(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- limits ---- */
+
+/* Begins N handshakes that stay in the middle; returns how many were not
+ * refused at once. */
+static int begin_some(struct host_kam *kam, struct peer *peers, int n)
+{
+	int good = 0;
+	int i;
+
+	for(i = 0; i < n; i++) {
+		HOLDS(peer_tcp(&peers[i], kam->tls_port), "TCP connects");
+		hello_and_close(&peers[i]);
+		/* the answer to its hello, or the end */
+		good += peer_await(&peers[i], 1, PEER_WAIT_MS);
+	}
+	return good;
+}
+
+static void close_some(struct peer *peers, int n)
+{
+	while(n-- > 0)
+		peer_close(&peers[n]);
+}
+
+static void set(struct host_kam *kam, const char *what)
+{
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "cfg.set_now_int tls %s", what);
+	HOLDS(host_rpc(kam, cmd, answer, sizeof(answer)), what);
+}
+
+static void check_handshakes(struct host_kam *kam)
+{
+	struct peer peers[12];
+
+	set(kam, "max_handshakes 5");
+	HOLDS(begin_some(kam, peers, 12) == 5, "five at the same time");
+	HOLDS(host_log_await(kam, "5 handshakes are running (max_handshakes)", 5000)
+					> 0,
+			"the log names the setting");
+	close_some(peers, 12);
+	HOLDS(host_rpc_await(kam, "tls.info", "opened_connections", 0, 5000),
+			"they have gone");
+	HOLDS(peer_once(kam->tls_port, NULL), "there is room again");
+	set(kam, "max_handshakes 0");
+	set(kam, "handshake_rate 4");
+	HOLDS(begin_some(kam, peers, 12) < 12, "a rate for all");
+	close_some(peers, 12);
+	set(kam, "handshake_rate 0");
+	set(kam, "handshake_rate_source 3");
+	HOLDS(begin_some(kam, peers, 12) < 12, "a rate for this address");
+	close_some(peers, 12);
+	set(kam, "handshake_rate_source 0");
+	HOLDS(begin_some(kam, peers, 12) == 12, "and no limit any more");
+	close_some(peers, 12);
+	read_stats(kam);
+	HOLDS(stat_is("refused_max_handshakes", 7)
+					&& stat_of("refused_handshake_rate") > 0
+					&& stat_of("refused_handshake_rate_source") > 0
+					&& stat_of("handshakes_failed_limit")
+							   == 7 + stat_of("refused_handshake_rate")
+										  + stat_of("refused_handshake_rate_"
+													"source"),
+			"each refusal is counted under its own name");
+}
+
+/* The profile has room for two connections. */
+static void check_connections(struct host_kam *kam)
+{
+	struct peer peers[3];
+	int i;
+
+	for(i = 0; i < 2; i++)
+		HOLDS(peer_tls(&peers[i], kam->tls_port, NULL)
+						&& peer_options(&peers[i], 1, 0, NULL),
+				"one that has room");
+	HOLDS(!peer_tls(&peers[2], kam->tls_port, NULL)
+					|| !peer_options(&peers[2], 1, 0, NULL),
+			"one too many");
+	HOLDS(peers[2].end == PEER_NOTIFY, "it is told goodbye");
+	peer_close(&peers[2]);
+	HOLDS(host_log_await(kam, "has 2 connections (max_connections)", 5000) > 0,
+			"the log names the setting");
+	HOLDS(peer_options(&peers[0], 2, 0, NULL), "the others go on");
+	peer_close(&peers[0]);
+	HOLDS(host_rpc_await(kam, "tls.info", "opened_connections", 1, 5000),
+			"one has gone");
+	HOLDS(peer_once(kam->tls_port, NULL), "there is room again");
+	peer_close(&peers[1]);
+	read_stats(kam);
+	HOLDS(stat_is("refused_max_connections", 1), "counted");
+}
+
+/* N portions of one request, each on its own in the server's hands. */
+static bool send_in_crumbs(struct peer *p, int n)
+{
+	static const char head[] =
+			"OPTIONS sip:a@127.0.0.1 SIP/2.0\r\n"
+			"Via: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKcrumbs\r\n";
+	char line[32];
+	int i;
+
+	if(!peer_send(p, head, sizeof(head) - 1))
+		return false;
+	for(i = 1; i < n; i++) {
+		host_wait_clock(20); /* or the server reads two of them at once */
+		snprintf(line, sizeof(line), "X-%d: x\r\n", i);
+		if(!peer_send(p, line, strlen(line)))
+			return false;
+	}
+	return true;
+}
+
+static void check_fragments(struct host_kam *kam)
+{
+	struct peer p;
+
+	set(kam, "max_record_fragments 5");
+	HOLDS(peer_tls(&p, kam->tls_port, NULL) && peer_options(&p, 1, 0, NULL)
+					&& peer_options(&p, 2, 1000, NULL),
+			"whole messages pass");
+	send_in_crumbs(&p, 10);
+	HOLDS(peer_await_end(&p, PEER_WAIT_MS) != PEER_TIMEOUT, "crumbs do not");
+	peer_close(&p);
+	HOLDS(host_log_await(kam, "5 portions (max_record_fragments)", 5000) == 1,
+			"the log names the setting");
+	read_stats(kam);
+	HOLDS(stat_is("refused_max_record_fragments", 1)
+					&& stat_is("connections_failed", 1),
+			"counted");
+	set(kam, "max_record_fragments 0");
+}
+
+static void check_crlf(struct host_kam *kam)
+{
+	struct peer p;
+
+	set(kam, "crlf_drop 1");
+	HOLDS(peer_tls(&p, kam->tls_port, NULL) && peer_options(&p, 1, 0, NULL),
+			"a connection");
+	HOLDS(peer_send(&p, "\r\n", 2) && peer_options(&p, 2, 0, NULL)
+					&& peer_send(&p, "\r\n", 2) && peer_options(&p, 3, 0, NULL),
+			"single ones are dropped");
+	HOLDS(peer_send(&p, "\r\n\r\n", 4) && peer_await(&p, 2, PEER_WAIT_MS)
+					&& memcmp(p.buf, "\r\n", 2) == 0,
+			"a ping has its answer");
+	peer_close(&p);
+	read_stats(kam);
+	HOLDS(stat_is("crlf_dropped", 2), "counted");
+}
+
+static void test_limits(void)
+{
+	struct host_config cfg = {.params = ECDSA
+							  "modparam(\"tls\", \"max_connections\", 2)\n"
+							  "modparam(\"tls\", \"log_rate\", 0)\n"};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	check_handshakes(&kam);
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 0, 5000),
+			"all have gone");
+	check_connections(&kam);
+	check_fragments(&kam);
+	check_crlf(&kam);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* ---- shared memory runs out ---- */
 
 static void test_low_memory(void)
@@ -371,6 +542,6 @@ static void test_low_memory(void)
 
 static const struct suite_test tests[] = {{"causes", test_causes},
 		{"sums", test_sums}, {"half-open handshakes", test_half_open},
-		{"low memory", test_low_memory}, {NULL, NULL}};
+		{"limits", test_limits}, {"low memory", test_low_memory}, {NULL, NULL}};
 
 const struct suite suite_guard = {"guard", NULL, NULL, tests};
