@@ -402,6 +402,16 @@ static enum tls_rc get_pem(struct bytes in, struct tls_x509_value *value)
 	return rc;
 }
 
+/* Fetched once and kept by each process. */
+static const EVP_MD *sha256(void)
+{
+	static EVP_MD *md;
+
+	if(md == NULL)
+		md = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+	return md;
+}
+
 static enum tls_rc get_fingerprint(
 		struct bytes in, struct tls_x509_value *value)
 {
@@ -409,7 +419,7 @@ static enum tls_rc get_fingerprint(
 	char text[2 * sizeof(sum) + 1];
 	unsigned int n = 0, i;
 
-	if(EVP_Digest(in.p, in.n, sum, &n, EVP_sha256(), NULL) != 1
+	if(sha256() == NULL || EVP_Digest(in.p, in.n, sum, &n, sha256(), NULL) != 1
 			|| n != sizeof(sum))
 		return failure();
 	for(i = 0; i < n; i++)
