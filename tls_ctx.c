@@ -959,11 +959,46 @@ enum tls_rc tls_ctx_new_ssl(
 	return TLS_RC_OK;
 }
 
+const unsigned char *tls_ctx_certificate_at(
+		const struct tls_ctx *ctx, unsigned int index, size_t *n_out)
+{
+	*n_out = 0;
+	return index < TLS_CTX_CERTIFICATES && ctx->identities[index] != NULL
+				   ? tls_identity_certificate(ctx->identities[index], n_out)
+				   : NULL;
+}
+
 const unsigned char *tls_ctx_certificate(
 		const struct tls_ctx *ctx, size_t *n_out)
 {
-	*n_out = 0;
-	return ctx->identities[0] != NULL
-				   ? tls_identity_certificate(ctx->identities[0], n_out)
-				   : NULL;
+	return tls_ctx_certificate_at(ctx, 0, n_out);
+}
+
+const void *tls_ctx_store(const struct tls_ctx *ctx)
+{
+	return SSL_CTX_get_cert_store(ctx->policy->ssl_ctx);
+}
+
+void tls_ctx_each_authority(const struct tls_ctx *ctx,
+		void (*cb)(void *arg, const unsigned char *der, size_t n), void *arg)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx->policy->ssl_ctx);
+	STACK_OF(X509_OBJECT) * objects;
+	int i;
+
+	tls_ossl_begin();
+	if(X509_STORE_lock(store) != 1)
+		return;
+	objects = X509_STORE_get0_objects(store);
+	for(i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+		unsigned char *der = NULL;
+		int n = cert != NULL ? i2d_X509(cert, &der) : 0;
+
+		if(n > 0)
+			cb(arg, der, (size_t)n);
+		OPENSSL_free(der);
+	}
+	(void)X509_STORE_unlock(store);
+	ERR_clear_error();
 }

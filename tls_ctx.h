@@ -91,6 +91,23 @@ enum tls_rc tls_ctx_new_ssl(struct tls_ctx_choice *choice, struct ssl_st **out,
 enum tls_rc tls_ctx_use_own_key(struct tls_ctx *ctx, struct ssl_st *ssl,
 		struct tls_err *err) TLS_MUST_CHECK;
 
+/* Own certificates of a profile: one of each algorithm. */
+#define TLS_CTX_CERTIFICATES 2
+
+/* DER of certificate INDEX < TLS_CTX_CERTIFICATES, as tls_ctx_certificate. */
+const unsigned char *tls_ctx_certificate_at(
+		const struct tls_ctx *ctx, unsigned int index, size_t *n_out);
+
+/* What tells the stores of trust of two contexts apart, or says that they
+ * share one; never NULL. */
+const void *tls_ctx_store(const struct tls_ctx *ctx);
+
+/* Calls CB with ARG and the DER of each CA certificate that CTX trusts and has
+ * read already (those of ca_path come when they are needed). CB may not wait
+ * and may not use OpenSSL: a lock of the store is held. Any process. */
+void tls_ctx_each_authority(const struct tls_ctx *ctx,
+		void (*cb)(void *arg, const unsigned char *der, size_t n), void *arg);
+
 /* DER of the profile's own certificate, borrowed until CTX is freed, and its
  * length in *N_OUT; NULL and 0 when the profile has none. Any process. */
 const unsigned char *tls_ctx_certificate(

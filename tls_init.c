@@ -22,6 +22,7 @@
 #include "tls_rand.h"
 #include "tls_reload.h"
 #include "tls_rpc.h"
+#include "tls_rpc_profiles.h"
 #include "tls_rpc_stats.h"
 #include "tls_server.h"
 #include "tls_start.h"
@@ -116,6 +117,7 @@ int tls_init_module(void)
 			|| tls_reload_init(&err) != TLS_RC_OK
 			|| tls_rpc_init(&err) != TLS_RC_OK
 			|| tls_rpc_stats_init(&err) != TLS_RC_OK
+			|| tls_rpc_profiles_init(&err) != TLS_RC_OK
 			|| tls_reload_watch(&err) != TLS_RC_OK
 			|| tls_start_providers(
 					   tls_cfg_settings()->provider_quirks_config, &err)

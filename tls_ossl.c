@@ -283,6 +283,8 @@ static enum tls_cause cause_of(unsigned long code)
 		case SSL_R_WRONG_SSL_VERSION:
 		case SSL_R_INAPPROPRIATE_FALLBACK:
 			return TLS_CAUSE_VERSION;
+		case SSL_R_CALLBACK_FAILED: /* of the ClientHello: strict_sni */
+			return TLS_CAUSE_NAME;
 		case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
 			return TLS_CAUSE_CERT_MISSING;
 		case SSL_R_CERTIFICATE_VERIFY_FAILED:

@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,6 +25,7 @@
 #include "tls_port.h"
 #include "tls_reload.h"
 #include "tls_server.h"
+#include "tls_x509.h"
 
 #define FAULT 500
 #define FAULT_PARAMETER 400
@@ -141,6 +143,11 @@ struct row
 	char own_ip[IP_ADDR_MAX_STR_SIZE];
 	char cipher[CIPHER_MAX];
 	const char *state;
+	const char *version;
+	const char *role;
+	char peer[TLS_X509_LINE_MAX]; /* subject of its certificate */
+	int resumed;
+	int verified;
 	int id;
 	int timeout; /* s, negative when over */
 	int peer_port;
@@ -150,6 +157,18 @@ struct row
 	int kept;
 	int unsent;
 	int flags;
+};
+
+/* Which rows are wanted; 0 and NULL = all. Texts are the caller's. */
+struct filter
+{
+	char *profile; /* part of the name */
+	char *address; /* ip, or ip:port, of either side */
+	char *state;
+	int id;
+	int limit;
+	int offset;
+	int seen; /* rows that would have been shown */
 };
 
 /* True when the id A was given before B; ids count up and start anew at the
@@ -210,8 +229,12 @@ static void fill_tls_locked(struct row *row, struct tcp_connection *c)
 	row->unsent = rpc_int(tls_conn_unsent(conn));
 	snprintf(row->profile, sizeof(row->profile), "%s",
 			tls_server_profile(c)->label);
+	row->role = tls_conn_role(conn) == TLS_ROLE_SERVER ? "server" : "client";
 	if(info == NULL)
 		return;
+	row->version = tls_info_version(info);
+	row->resumed = info->resumed;
+	row->verified = tls_info_peer_verified(info);
 	tls_info_cipher_description(info, row->cipher, sizeof(row->cipher));
 	if(info->server_name != NULL)
 		snprintf(row->server_name, sizeof(row->server_name), "%s",
@@ -235,6 +258,19 @@ static void print_address(
 	out[n > 0 ? n : 0] = '\0';
 }
 
+/* Who the peer says it is. Facts never change: no lock. */
+static void fill_peer(struct row *row, const struct tls_info *info)
+{
+	static const struct tls_x509_query query = {.field = TLS_X509_SUBJECT};
+	struct tls_x509_value value = {.buf = row->peer, .size = sizeof(row->peer)};
+
+	if(info == NULL || info->peer_der == NULL
+			|| tls_x509_get(info->peer_der, info->peer_der_len, &query, &value)
+					   != TLS_RC_OK
+			|| !value.present)
+		snprintf(row->peer, sizeof(row->peer), UNKNOWN_NAME);
+}
+
 /* The caller holds a reference on C. */
 static void fill_row(struct row *row, struct tcp_connection *c)
 {
@@ -243,6 +279,8 @@ static void fill_row(struct row *row, struct tcp_connection *c)
 	snprintf(row->server_name, sizeof(row->server_name), UNKNOWN_NAME);
 	snprintf(row->cipher, sizeof(row->cipher), "unknown");
 	row->state = "pre-init";
+	row->version = "unknown";
+	row->role = (c->flags & F_CONN_PASSIVE) != 0 ? "server" : "client";
 	row->id = c->id;
 	row->flags = (int)c->flags;
 	row->timeout = (int)(c->timeout - get_ticks_raw()) / (int)TIMER_TICKS_HZ;
@@ -254,6 +292,7 @@ static void fill_row(struct row *row, struct tcp_connection *c)
 	fill_tls_locked(row, c);
 	print_time(tls_server_created(c), row->created);
 	lock_release(&c->write_lock);
+	fill_peer(row, tls_server_info(c));
 }
 
 /* Returns false when the reply takes no more. */
@@ -262,32 +301,70 @@ static bool add_row(rpc_t *rpc, void *ctx, const struct row *row)
 	void *reply;
 
 	return rpc->add(ctx, "{", &reply) >= 0
-		   && rpc->struct_add(reply, "dsssdsdsdsdddsdd", "id", row->id, "dom",
-					  row->profile, "sni", row->server_name, "timestamp",
+		   && rpc->struct_add(reply, "dsssdsdsdsdddsddssdsd", "id", row->id,
+					  "dom", row->profile, "sni", row->server_name, "timestamp",
 					  row->created, "timeout", row->timeout, "src_ip",
 					  row->peer_ip, "src_port", row->peer_port, "dst_ip",
 					  row->own_ip, "dst_port", row->own_port, "cipher",
 					  row->cipher, "ct_wq_size", row->queued, "enc_rd_buf",
 					  row->stashed, "flags", row->flags, "state", row->state,
-					  "ct_rd_buf", row->kept, "enc_wq_size", row->unsent)
+					  "ct_rd_buf", row->kept, "enc_wq_size", row->unsent,
+					  "version", row->version, "role", row->role, "resumed",
+					  row->resumed, "peer", row->peer, "verified",
+					  row->verified)
 					  >= 0;
 }
 
+/* True when WANT is IP, or IP:PORT. */
+static bool is_address(const char *want, const char *ip, int port)
+{
+	size_t n = strlen(ip);
+
+	if(strncmp(want, ip, n) != 0)
+		return false;
+	return want[n] == '\0'
+		   || (want[n] == ':' && strtol(want + n + 1, NULL, 10) == port);
+}
+
+static bool is_wanted(const struct filter *filter, const struct row *row)
+{
+	if(filter->profile != NULL && strstr(row->profile, filter->profile) == NULL)
+		return false;
+	if(filter->state != NULL && strcmp(row->state, filter->state) != 0)
+		return false;
+	return filter->address == NULL
+		   || is_address(filter->address, row->peer_ip, row->peer_port)
+		   || is_address(filter->address, row->own_ip, row->own_port);
+}
+
+/* True when the limit is reached and no row can be shown any more. */
+static bool is_full(const struct filter *filter)
+{
+	return filter->limit > 0 && filter->seen >= filter->offset + filter->limit;
+}
+
 /* Returns false when the reply takes no more. */
-static bool list_one(rpc_t *rpc, void *ctx, int id)
+static bool list_one(rpc_t *rpc, void *ctx, struct filter *filter, int id)
 {
 	struct tcp_connection *c = tcpconn_get(id, NULL, 0, NULL, 0);
-	struct row row;
+	static struct row row; /* of this process */
 
+	if(c != NULL && !TLS_HOST_IS_TLS(c)) {
+		tls_server_put(c);
+		c = NULL;
+	}
 	if(c == NULL)
 		return true; /* ended since its id was noted */
 	fill_row(&row, c);
 	tls_server_put(c);
+	if(!is_wanted(filter, &row) || filter->seen++ < filter->offset)
+		return true;
 	return add_row(rpc, ctx, &row);
 }
 
 /* Returns false when the reply takes no more. */
-static bool list_bucket(rpc_t *rpc, void *ctx, unsigned int bucket)
+static bool list_bucket(
+		rpc_t *rpc, void *ctx, struct filter *filter, unsigned int bucket)
 {
 	int ids[BATCH];
 	const int *before = NULL;
@@ -298,7 +375,9 @@ static bool list_bucket(rpc_t *rpc, void *ctx, unsigned int bucket)
 	do {
 		n = note_ids(bucket, before, ids);
 		for(i = 0; i < n; i++) {
-			if(!list_one(rpc, ctx, ids[i]))
+			if(is_full(filter))
+				return true;
+			if(!list_one(rpc, ctx, filter, ids[i]))
 				return false;
 		}
 		if(n > 0) {
@@ -309,14 +388,65 @@ static bool list_bucket(rpc_t *rpc, void *ctx, unsigned int bucket)
 	return true;
 }
 
+/* A whole number that is no less than 0. */
+static bool read_count(const char *text, int *out)
+{
+	return tls_params_parse_int(text, 0, INT_MAX, out, NULL) == TLS_RC_OK;
+}
+
+/* Takes the pair KEY and VALUE; false when there is no such thing. */
+static bool take_filter(struct filter *filter, const char *key, char *value)
+{
+	if(strcmp(key, "profile") == 0)
+		filter->profile = value;
+	else if(strcmp(key, "address") == 0)
+		filter->address = value;
+	else if(strcmp(key, "state") == 0)
+		filter->state = value;
+	else if(strcmp(key, "id") == 0)
+		return read_count(value, &filter->id) && filter->id > 0;
+	else if(strcmp(key, "limit") == 0)
+		return read_count(value, &filter->limit);
+	else if(strcmp(key, "offset") == 0)
+		return read_count(value, &filter->offset);
+	else
+		return false;
+	return true;
+}
+
+/* Reads pairs of words; false when the fault has been sent. */
+static bool read_filter(rpc_t *rpc, void *ctx, struct filter *filter)
+{
+	char *key = NULL;
+	char *value = NULL;
+
+	while(rpc->scan(ctx, "*.s", &key) == 1) {
+		if(rpc->scan(ctx, "*.s", &value) == 1
+				&& take_filter(filter, key, value))
+			continue;
+		rpc->fault(ctx, FAULT_PARAMETER,
+				"parameters are pairs: profile, address, state, id, limit or "
+				"offset and its value");
+		return false;
+	}
+	return true;
+}
+
 /* Many short holds of the TCP lock: no connection waits for the whole list,
  * and no write_lock is ever taken under it. */
 static void list_cb(rpc_t *rpc, void *ctx)
 {
+	struct filter filter = {0};
 	unsigned int bucket;
 
-	for(bucket = 0; bucket < TCP_ID_HASH_SIZE; bucket++) {
-		if(!list_bucket(rpc, ctx, bucket)) {
+	if(!read_filter(rpc, ctx, &filter))
+		return;
+	if(filter.id != 0) {
+		(void)list_one(rpc, ctx, &filter, filter.id);
+		return;
+	}
+	for(bucket = 0; bucket < TCP_ID_HASH_SIZE && !is_full(&filter); bucket++) {
+		if(!list_bucket(rpc, ctx, &filter, bucket)) {
 			rpc->fault(ctx, FAULT, "the list does not fit into one reply");
 			return;
 		}
@@ -438,29 +568,96 @@ static void check_cb(rpc_t *rpc, void *ctx)
 
 /* ---- tls.kill ---- */
 
-static void kill_cb(rpc_t *rpc, void *ctx)
+/* The TLS connection ID with a reference for the caller, or NULL. The look-up
+ * takes no id of 0: that would search by address. */
+static struct tcp_connection *find_tls(int id)
 {
-	struct tcp_connection *c;
-	int id;
+	struct tcp_connection *c =
+			id > 0 ? tcpconn_get(id, NULL, 0, NULL, 0) : NULL;
 
-	if(rpc->scan(ctx, "d", &id) < 1) {
-		rpc->fault(ctx, FAULT_PARAMETER, "the id of a connection is needed");
-		return;
-	}
-	/* The look-up takes no id of 0: that would search by address. */
-	c = id != 0 ? tcpconn_get(id, NULL, 0, NULL, 0) : NULL;
 	if(c != NULL && !TLS_HOST_IS_TLS(c)) {
 		tls_server_put(c);
 		c = NULL;
 	}
-	if(c == NULL) {
-		rpc->add(ctx, "s", "TLS connection id not found");
+	return c;
+}
+
+/* Ends ID when its profile is LABEL; true when it did. */
+static bool kill_of_profile(int id, const char *label)
+{
+	struct tcp_connection *c = find_tls(id);
+	const struct tls_profile *profile =
+			c != NULL ? tls_server_profile(c) : NULL;
+
+	if(profile != NULL && strcmp(profile->label, label) == 0)
+		return tls_server_kill(c);
+	tls_server_put(c);
+	return false;
+}
+
+/* Ends all connections of the profile LABEL; returns their number. */
+static int kill_profile(const char *label)
+{
+	int ids[BATCH];
+	const int *before;
+	unsigned int bucket;
+	int killed = 0;
+	int last;
+	size_t n;
+	size_t i;
+
+	for(bucket = 0; bucket < TCP_ID_HASH_SIZE; bucket++) {
+		before = NULL;
+		do {
+			n = note_ids(bucket, before, ids);
+			for(i = 0; i < n; i++)
+				killed += kill_of_profile(ids[i], label);
+			if(n > 0) {
+				last = ids[n - 1];
+				before = &last;
+			}
+		} while(n == BATCH);
+	}
+	return killed;
+}
+
+static void kill_one(rpc_t *rpc, void *ctx, const char *text)
+{
+	struct tcp_connection *c;
+	int id;
+
+	if(tls_params_parse_int(text, INT_MIN, INT_MAX, &id, NULL) != TLS_RC_OK) {
+		rpc->fault(ctx, FAULT_PARAMETER, "\"%s\" is not the id of a connection",
+				text);
 		return;
 	}
-	if(tls_server_kill(c))
+	c = find_tls(id);
+	if(c == NULL)
+		rpc->add(ctx, "s", "TLS connection id not found");
+	else if(tls_server_kill(c))
 		rpc->add(ctx, "s", "OK");
 	else
 		rpc->fault(ctx, FAULT, "could not reach the TCP main process");
+}
+
+static void kill_cb(rpc_t *rpc, void *ctx)
+{
+	char *what = NULL;
+	char *label = NULL;
+
+	if(rpc->scan(ctx, "*.s", &what) != 1) {
+		rpc->fault(ctx, FAULT_PARAMETER,
+				"the id of a connection is needed, or the word profile and "
+				"the name of a profile");
+		return;
+	}
+	if(rpc->scan(ctx, "*.s", &label) != 1)
+		kill_one(rpc, ctx, what);
+	else if(strcmp(what, "profile") == 0)
+		rpc->add(ctx, "d", kill_profile(label));
+	else
+		rpc->fault(ctx, FAULT_PARAMETER,
+				"\"%s\" is not known here (write profile and its name)", what);
 }
 
 /* ---- registration ---- */
@@ -473,7 +670,7 @@ DOC(list_doc, "All TLS connections.");
 DOC(options_doc, "Settings of the TLS module that are in effect.");
 DOC(reload_doc, "Reads the TLS configuration file and its files again.");
 DOC(check_doc, "Says what tls.reload would find wrong, and changes nothing.");
-DOC(kill_doc, "Ends the TLS connection with the given id.");
+DOC(kill_doc, "Ends a TLS connection, or all of a profile.");
 
 static rpc_export_t commands[] = {{"tls.info", info_cb, info_doc, 0},
 		{"tls.mem", mem_cb, mem_doc, 0},

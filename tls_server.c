@@ -1202,8 +1202,6 @@ bool tls_server_expire(int id)
 		count_failed(session, TLS_CAUSE_TIMEOUT);
 		report_failure(c, session, &err);
 	}
-	if(over) /* an end that we want: the core need not warn */
-		c->send_flags.f |= SND_F_CON_CLOSE;
 	lock_release(&c->write_lock);
 	if(over && session != NULL)
 		announce_failure(c, session, &err);
@@ -1335,6 +1333,7 @@ void tls_server_put(struct tcp_connection *c)
 
 bool tls_server_kill(struct tcp_connection *c)
 {
+	c->send_flags.f |= SND_F_CON_CLOSE; /* wanted: no warning of the core */
 	c->state = S_CONN_BAD;
 	c->timeout = get_ticks_raw();
 	if(hand_over(c))

@@ -63,6 +63,7 @@ layers()
 3 tls_init.c tls_init.h
 3 tls_rpc.c tls_rpc.h
 3 tls_reload.c tls_reload.h
+3 tls_rpc_profiles.c tls_rpc_profiles.h
 3 tls_rpc_stats.c tls_rpc_stats.h
 3 tls_guard.c tls_guard.h
 3 tls_select.c tls_select.h

@@ -654,12 +654,150 @@ static void test_settings(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- profiles and certificates ---- */
+
+static const char many_profiles[] =
+		"[server:default]\nmethod = TLSv1.2+\n"
+		"certificate = @CERTS@/ecdsa.pem\nprivate_key = @CERTS@/ecdsa.key\n"
+		"private_key_password = geheim\n"
+		"[server:127.0.0.1:@TLS@]\nserver_name = a.example.org\n"
+		"server_name_mode = 1\nmax_connections = 7\n"
+		"[client:default]\nca_list = @CERTS@/ca.pem\n"
+		"[client:any]\nserver_id = carrier\n";
+
+static const struct
+{
+	const char *reason;
+	const char *cmd;
+	bool good;
+	const char *says;
+} profile_rows[] = {
+		{"a role that is none", "tls.explain peer 127.0.0.1:@TLS@", false,
+				"error: 400"},
+		{"no address", "tls.explain server", false, "error: 400"},
+		{"no port", "tls.explain server 127.0.0.1", false, "error: 400"},
+		{"half a pair", "tls.list profile", false, "error: 400"},
+		{"an unknown filter", "tls.list colour blue", false, "error: 400"},
+		{"a filter that is no number", "tls.list id x", false, "error: 400"},
+		{"no profile of that word", "tls.kill all of", false, "error: 400"},
+		{"no number", "tls.kill x", false, "error: 400"},
+		{"the name of the profile",
+				"tls.explain server 127.0.0.1:@TLS@ a.example.org", true,
+				"reason: address and name are those of the profile"},
+		{"a sub-domain", "tls.explain server 127.0.0.1:@TLS@ x.A.example.org",
+				true, "sub-domain of its name"},
+		{"another address", "tls.explain server 127.0.0.2:@TLS@", true,
+				"profile: TLSs<default>\n"},
+		{"a client", "tls.explain client 192.0.2.1:5061 b.example.org", true,
+				"profile: TLSc<default>\n"},
+		{"names of the certificate", "tls.explain server 127.0.0.1:@TLS@", true,
+				"certificate_names: localhost sip.example.org\n"},
+		{"all profiles", "tls.profiles", true, "server_id: carrier\n"},
+		{"what a section inherits", "tls.profiles a.example", true,
+				"method: TLSv1.2+\n"},
+		{"its own setting", "tls.profiles a.example", true,
+				"max_connections: 7\n"},
+		{"its connections", "tls.profiles a.example", true, "connections: 1\n"},
+		{"its place", "tls.profiles a.example", true, "line: 6\n"},
+		{"a password", "tls.profiles default", true,
+				"private_key_password: ***\n"},
+		{"one only", "tls.profiles TLS 1 1", true, "max_connections: 7\n"},
+		{"the own certificate", "tls.certs", true, "kind: own\n"},
+		{"the CA", "tls.certs", true, "subject: /O=Test/CN=Test CA\n"},
+		{"its days", "tls.certs", true, "days_left: 29\n"},
+		{"its file", "tls.certs", true, "/ca.pem\n"},
+		{"who uses it", "tls.certs", true, "used_by: TLSc<default>\n"},
+};
+
+static void check_profile_row(struct host_kam *kam, size_t i)
+{
+	char cmd[128];
+	const char *at = strstr(profile_rows[i].cmd, "@TLS@");
+
+	if(at)
+		snprintf(cmd, sizeof(cmd), "%.*s%d%s", (int)(at - profile_rows[i].cmd),
+				profile_rows[i].cmd, kam->tls_port, at + 5);
+	else
+		snprintf(cmd, sizeof(cmd), "%s", profile_rows[i].cmd);
+	HOLDS(answers(kam, cmd, profile_rows[i].good, profile_rows[i].says),
+			profile_rows[i].reason);
+	HOLDS(strstr(answer, "geheim") == NULL, "no password in a reply");
+}
+
+/* Rows of "tls.list" with the words WHAT. */
+static int rows_of(struct host_kam *kam, const char *what)
+{
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "tls.list %s", what);
+	HOLDS(answers(kam, cmd, true, ""), what);
+	return count_rows();
+}
+
+static void check_filters(struct host_kam *kam, struct peer *peers)
+{
+	char what[64];
+
+	HOLDS(rows_of(kam, "") == 4, "all");
+	HOLDS(rows_of(kam, "limit 3") == 3 && rows_of(kam, "offset 3") == 1
+					&& rows_of(kam, "limit 3 offset 2") == 2
+					&& rows_of(kam, "limit 0") == 4,
+			"limit and offset");
+	HOLDS(rows_of(kam, "state established") == 4
+					&& rows_of(kam, "state tls_accept") == 0,
+			"state");
+	HOLDS(rows_of(kam, "profile default") == 0
+					&& rows_of(kam, "profile 127.0.0.1") == 4,
+			"profile");
+	snprintf(what, sizeof(what), "address 127.0.0.1:%d", peers[1].port);
+	HOLDS(rows_of(kam, what) == 1 && row_of(peers[1].port) != NULL, what);
+	HOLDS(row_has(row_of(peers[1].port), "version: TLSv1.3")
+					&& row_has(row_of(peers[1].port), "role: server")
+					&& row_has(row_of(peers[1].port), "resumed: 0")
+					&& row_has(row_of(peers[1].port), "peer: N/A")
+					&& row_has(row_of(peers[1].port), "verified: 0"),
+			"what is known of it");
+	HOLDS(rows_of(kam, "address 127.0.0.1") == 4
+					&& rows_of(kam, "address 127.0.0.2") == 0,
+			"address");
+	HOLDS(rows_of(kam, "id 1") == 0, "an id that is not there");
+}
+
+static void test_profiles(void)
+{
+	struct host_config cfg = {.tls_cfg = many_profiles};
+	struct peer peers[4];
+	struct host_kam kam;
+	char cmd[64];
+	size_t i;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(open_peers(&kam, peers, 1) == 1, "a connection");
+	for(i = 0; i < sizeof(profile_rows) / sizeof(profile_rows[0]); i++)
+		check_profile_row(&kam, i);
+	HOLDS(open_peers(&kam, peers + 1, 3) == 3, "three more");
+	check_filters(&kam, peers);
+	snprintf(cmd, sizeof(cmd), "tls.kill profile TLSs<127.0.0.1:%d>",
+			kam.tls_port);
+	HOLDS(answers(&kam, "tls.kill profile TLSs<default>", true, "0"),
+			"none of another profile");
+	HOLDS(answers(&kam, cmd, true, "4"), "all of the profile");
+	for(i = 0; i < 4; i++)
+		HOLDS(peer_await_end(&peers[i], 5000) != PEER_TIMEOUT, "each ends");
+	close_peers(peers, 4);
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 0, 5000),
+			"no connection is left");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {{"ids", test_ids},
 		{"list", test_list}, {"list under load", test_list_under_load},
 		{"memory", test_mem}, {"reload", test_reload}, {"check", test_check},
 		{"reload on change", test_reload_on_change},
 		{"reload without a file", test_reload_without_file},
-		{"kill", test_kill}, {"kill inside a record", test_kill_in_record},
+		{"kill", test_kill}, {"profiles", test_profiles},
+		{"kill inside a record", test_kill_in_record},
 		{"settings", test_settings}, {NULL, NULL}};
 
 const struct suite suite_rpc = {"rpc", NULL, NULL, tests};
