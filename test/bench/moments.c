@@ -22,6 +22,7 @@
 #define SETTLE_MS 250
 #define LOCK_CONNS 16
 #define LOCK_MS 400
+#define RPC_TRIES 3
 #define LOCK_OPENED 100 /* connections that the server opens */
 
 #ifndef TEST_BUILD_DIR
@@ -146,8 +147,20 @@ static double rpc_ms(struct bench_server *server, const char *cmd)
 	return (double)(bench_now_us() - from) / 1e3;
 }
 
-/* The reload's time is that of the command less that of one that does
- * nothing. */
+/* What asking costs: the fastest answer to a command that does nothing. */
+static double idle_rpc_ms(struct bench_server *server)
+{
+	double best = rpc_ms(server, "core.version");
+	double ms;
+	int i;
+
+	for(i = 1; i < RPC_TRIES; i++) {
+		ms = rpc_ms(server, "core.version");
+		best = ms < best ? ms : best;
+	}
+	return best;
+}
+
 static void start_one(int target, int round)
 {
 	struct bench_setup setup = {
@@ -160,7 +173,7 @@ static void start_one(int target, int round)
 		return;
 	bench_results.start_ms[target][round] =
 			(double)(bench_now_us() - from) / 1e3;
-	base = rpc_ms(&server, "core.version");
+	base = idle_rpc_ms(&server);
 	if(target != BENCH_PLAIN)
 		bench_results.reload_ms[target][round] =
 				rpc_ms(&server, "tls.reload") - base;
