@@ -541,8 +541,135 @@ static void test_low_memory(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- key log ---- */
+
+/* The file holds the key of P, which has this client random. */
+static bool has_key_of(const struct host_kam *kam, const struct peer *p)
+{
+	unsigned char bytes[SSL3_RANDOM_SIZE];
+	char path[HOST_PATH_MAX + 16];
+	char random[2 * SSL3_RANDOM_SIZE + 1];
+	FILE *f;
+	size_t i;
+
+	SSL_get_client_random(p->ssl, bytes, sizeof(bytes));
+	for(i = 0; i < sizeof(bytes); i++)
+		snprintf(random + 2 * i, 3, "%02x", bytes[i]);
+	snprintf(path, sizeof(path), "%s/keys", kam->dir);
+	answer[0] = '\0';
+	f = fopen(path, "r");
+	if(f == NULL)
+		return false;
+	answer[fread(answer, 1, sizeof(answer) - 1, f)] = '\0';
+	fclose(f);
+	return strstr(answer, random) != NULL;
+}
+
+static void test_keylog(void)
+{
+	struct host_config cfg = {.params = ECDSA
+							  "modparam(\"tls\", \"keylog_mode\", 1033)\n"
+							  "modparam(\"tls\", \"keylog_file\", "
+							  "\"@DIR@/keys\")\n"};
+	struct host_kam kam;
+	struct peer p;
+	int on;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(host_log_await(&kam, "keylog_mode&reads every call", 5000) > 0,
+			"the log warns");
+	for(on = 0; on < 2; on++) {
+		set(&kam, on ? "keylog_mode 1035" : "keylog_mode 1033");
+		HOLDS(peer_tls(&p, kam.tls_port, NULL) && peer_options(&p, 1, 0, NULL),
+				"a connection");
+		HOLDS(has_key_of(&kam, &p) == (on == 1),
+				on ? "its keys are written" : "nothing is written yet");
+		peer_close(&p);
+	}
+	HOLDS(strstr(answer, "SERVER_TRAFFIC_SECRET_0 ") != NULL
+					&& strstr(answer, "EXPORTER_SECRET") == NULL,
+			"the filter leaves what decrypts");
+	HOLDS(host_log_count(&kam, "TRAFFIC_SECRET") == 0, "no key in the log");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* ---- monitoring ---- */
+
+static char metrics[1 << 18];
+
+/* The server's answer to a scrape, as Prometheus asks. */
+static bool scrape(struct host_kam *kam)
+{
+	static const char get[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+							  "Via: SIP/2.0/TCP x\r\n\r\n";
+	struct peer p;
+	bool good = peer_tcp(&p, kam->tcp_port)
+				&& peer_send_raw(&p, get, sizeof(get) - 1, 0);
+
+	/* the connection stays open: the last statistic is the end */
+	while(good && p.used < PEER_BUF_MAX
+			&& memmem(p.buf, p.used, "certificate_days_left", 21) == NULL)
+		good = peer_await(&p, p.used + 1, PEER_WAIT_MS);
+	peer_await(&p, PEER_BUF_MAX, 200);
+	snprintf(metrics, sizeof(metrics), "%.*s", (int)p.used, p.buf);
+	peer_close(&p);
+	return good;
+}
+
+/* Looks for each metric that FILE names; returns how many there were. */
+static int check_file(const char *file)
+{
+	static const char prefix[] = "kamailio_tls_";
+	static char text[1 << 18];
+	char name[128];
+	const char *at = text;
+	FILE *f = fopen(file, "r");
+	int n = 0;
+
+	HOLDS(f != NULL, file);
+	if(!f)
+		return 0;
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	while((at = strstr(at, prefix)) != NULL) {
+		size_t len = strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+		snprintf(name, sizeof(name), "\n%.*s ", (int)len, at);
+		HOLDS(strstr(metrics, name) != NULL, "the server has the metric");
+		if(!strstr(metrics, name))
+			fprintf(stderr, "%s: no metric%s\n", file, name + 1);
+		at += len;
+		n++;
+	}
+	return n;
+}
+
+static void test_monitoring(void)
+{
+	struct host_config cfg = {.globals = "tcp_accept_no_cl=yes\n",
+			.modules = "loadmodule \"xhttp.so\"\n"
+					   "loadmodule \"xhttp_prom.so\"\n"
+					   "modparam(\"xhttp_prom\", \"xhttp_prom_stats\", "
+					   "\"all\")\n",
+			.routes = "event_route[xhttp:request] { prom_dispatch(); }\n"};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(scrape(&kam), "xhttp_prom answers");
+	HOLDS(check_file(TEST_SOURCE_DIR "/../../doc/monitoring/dashboard.json")
+					> 50,
+			"the dashboard");
+	HOLDS(check_file(TEST_SOURCE_DIR "/../../doc/monitoring/alerts.yml") > 10,
+			"the alert rules");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {{"causes", test_causes},
 		{"sums", test_sums}, {"half-open handshakes", test_half_open},
-		{"limits", test_limits}, {"low memory", test_low_memory}, {NULL, NULL}};
+		{"limits", test_limits}, {"low memory", test_low_memory},
+		{"key log", test_keylog}, {"monitoring", test_monitoring},
+		{NULL, NULL}};
 
 const struct suite suite_guard = {"guard", NULL, NULL, tests};
