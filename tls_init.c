@@ -15,6 +15,7 @@
 #include "tls_events.h"
 #include "tls_guard.h"
 #include "tls_host.h"
+#include "tls_keylog.h"
 #include "tls_locking.h"
 #include "tls_metrics.h"
 #include "tls_port.h"
@@ -98,6 +99,20 @@ int tls_init_register(void)
 	return 0;
 }
 
+static int keylog_mode_cb(void)
+{
+	return tls_cfg_settings()->keylog_mode;
+}
+
+static enum tls_rc start_keylog(struct tls_err *err)
+{
+	const struct tls_settings *s = tls_cfg_settings();
+	struct tls_keylog_args args = {
+			s->keylog_mode, keylog_mode_cb, s->keylog_file, s->keylog_peer};
+
+	return tls_keylog_init(&args, err);
+}
+
 int tls_init_module(void)
 {
 	struct tls_err err;
@@ -113,7 +128,8 @@ int tls_init_module(void)
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;
 	}
-	if(tls_guard_init(tls_server_expire, &err) != TLS_RC_OK
+	if(start_keylog(&err) != TLS_RC_OK
+			|| tls_guard_init(tls_server_expire, &err) != TLS_RC_OK
 			|| tls_reload_init(&err) != TLS_RC_OK
 			|| tls_rpc_init(&err) != TLS_RC_OK
 			|| tls_rpc_stats_init(&err) != TLS_RC_OK

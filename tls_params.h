@@ -198,6 +198,14 @@ enum tls_role
 			"records that one message may come in, 0 = no limit")              \
 	X(crlf_drop, BOOL, 0, 0, 1, "crlf_drop", "crlf_drop", 1, "crlf_drop",      \
 			"drop keep-alives of a single CRLF")                               \
+	X(keylog_mode, INT, 0, 0, 2047, "keylog_mode", "keylog_mode", 1,           \
+			"keylog_mode",                                                     \
+			"bits: 1 may, 2 does write keys, to 4 log, 8 file, 16 peer, "      \
+			"1024 filtered")                                                   \
+	X(keylog_file, PATH, NULL, 0, 0, "keylog_file", "keylog_file", 0,          \
+			"keylog_file", "file of the key log, mode 0600")                   \
+	X(keylog_peer, STR, NULL, 0, 0, "keylog_peer", "keylog_peer", 0,           \
+			"keylog_peer", "udp:ip:port that the key log is sent to")          \
 	X(log_rate, INT, 20, 0, 1 << 30, "log_rate", "log_rate", 1, "log_rate",    \
 			"lines about one cause in 10 s, 0 = no limit")                     \
 	X(ct_wq_max, INT, 10485760, 0, 1 << 30, "ct_wq_max", "ct_wq_max", 1,       \
@@ -232,12 +240,6 @@ enum tls_role
 			"no effect, kept for old configurations")                          \
 	X(event_callback, STR, NULL, 0, 0, "event_callback", NULL, 0, NULL,        \
 			"script function that is called in place of the event route")      \
-	X(keylog_mode, INT, 0, 0, INT_MAX, "keylog_mode", NULL, 0, NULL,           \
-			"bits of the key log")                                             \
-	X(keylog_file, PATH, NULL, 0, 0, "keylog_file", NULL, 0, NULL,             \
-			"file of the key log")                                             \
-	X(keylog_peer, STR, NULL, 0, 0, "keylog_peer", NULL, 0, NULL,              \
-			"address to which the key log is sent")                            \
 	X(reuse_check, STR, "off", 0, 0, "reuse_check", NULL, 0, NULL,             \
 			"off, profile or name: which open connection a message may use")   \
 	X(rand_engine, STR, NULL, 0, 0, "rand_engine", NULL, 0, NULL,              \

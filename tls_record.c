@@ -14,6 +14,7 @@
 
 #include "tls_mem.h"
 #include "tls_ossl.h"
+#include "tls_keylog.h"
 #include "tls_port.h"
 
 /* RFC 8446 s5.5: at most 2^24.5 full records under one AES-GCM key; for CCM
@@ -370,6 +371,7 @@ static void keylog_cb(const SSL *ssl, const char *line)
 	const char *secret = strrchr(line, ' ');
 	enum tls_record_side side;
 
+	tls_keylog_write(line);
 	if(keys == NULL || secret == NULL || (!client && !server))
 		return;
 	side = server == (SSL_is_server(ssl) == 1) ? TLS_RECORD_WRITE

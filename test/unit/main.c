@@ -20,6 +20,7 @@
 	X(metrics)   \
 	X(report)    \
 	X(limits)    \
+	X(keylog)    \
 	X(locking)   \
 	X(sbufq)     \
 	X(ct_wrq)    \
