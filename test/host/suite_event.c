@@ -234,7 +234,8 @@ static void test_in_drop(void)
 		peer_close(&p);
 	}
 	HOLDS(host_log_count(&kam, "REQUEST OPTIONS") == 0, "no request");
-	HOLDS(host_log_count(&kam, "dropped by event") == 20, "lines in the log");
+	HOLDS(host_log_await_n(&kam, "dropped by event", 20, PEER_WAIT_MS) == 20,
+			"lines in the log");
 	HOLDS(host_rpc_await(
 				  &kam, "tls.info", "opened_connections", 0, PEER_WAIT_MS),
 			"nothing is left");
