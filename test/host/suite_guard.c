@@ -110,7 +110,8 @@ struct failure
 /* Certificates are filled in when the program runs. */
 static struct failure failures[] = {
 		{"SIP without TLS", "handshakes_failed_garbage",
-				"wrong version number&profile TLSs<default>", {0}, raw_garbage},
+				"wrong version number|http request&profile TLSs<default>", {0},
+				raw_garbage},
 		{"only old versions", "handshakes_failed_version",
 				"unsupported protocol",
 				{.max = TLS1_1_VERSION, .old_versions = true}, NULL},
