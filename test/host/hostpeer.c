@@ -63,13 +63,22 @@ static struct sockaddr_in loopback(int port)
 	return sa;
 }
 
-bool peer_tcp(struct peer *p, int port)
+bool peer_tcp_from(struct peer *p, const char *source, int port)
 {
+	struct sockaddr_in from = loopback(0);
 	struct sockaddr_in sa = loopback(port);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1;
 
 	peer_zero(p);
-	if(fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
+	from.sin_addr.s_addr = inet_addr(source);
+	/* connect() takes the port, or each address would need its own */
+	if(fd < 0
+			|| setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
+					   sizeof(one))
+					   != 0
+			|| bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0
+			|| connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
 		snprintf(p->err, sizeof(p->err), "connect: %s", strerror(errno));
 		if(fd >= 0)
 			close(fd);
@@ -77,6 +86,11 @@ bool peer_tcp(struct peer *p, int port)
 		return false;
 	}
 	return adopt(p, fd);
+}
+
+bool peer_tcp(struct peer *p, int port)
+{
+	return peer_tcp_from(p, "127.0.0.1", port);
 }
 
 int peer_listen(int *port_out)

@@ -77,8 +77,11 @@ struct peer_totals
 
 extern struct peer_totals peer_totals;
 
-/* Connects to 127.0.0.1:PORT over TCP, no TLS. */
+/* Connects to 127.0.0.1:PORT over TCP, no TLS; the second from the address
+ * SOURCE of this machine, so that thousands do not use up the ports that others
+ * look for. */
 bool peer_tcp(struct peer *p, int port);
+bool peer_tcp_from(struct peer *p, const char *source, int port);
 
 /* Connects and does the handshake. False: P tells why; close it anyway. */
 bool peer_tls(struct peer *p, int port, const struct peer_opt *opt);
