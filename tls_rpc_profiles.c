@@ -229,7 +229,8 @@ struct uses
 	bool full;						   /* memory is short */
 };
 
-static void add_use(struct uses *uses, struct use use)
+/* Returns false when memory is short: USE is not among them. */
+static bool add_use(struct uses *uses, struct use use)
 {
 	size_t cap = uses->cap > 0 ? uses->cap * 2 : 64;
 	struct use *grown;
@@ -238,12 +239,13 @@ static void add_use(struct uses *uses, struct use use)
 		grown = tls_port_realloc(uses->use, cap * sizeof(*grown));
 		if(grown == NULL) {
 			uses->full = true;
-			return;
+			return false;
 		}
 		uses->use = grown;
 		uses->cap = cap;
 	}
 	uses->use[uses->n++] = use;
+	return true;
 }
 
 static void authority_cb(void *arg, const unsigned char *der, size_t n)
@@ -261,8 +263,7 @@ static void authority_cb(void *arg, const unsigned char *der, size_t n)
 	}
 	memcpy(copy, der, n);
 	use.der.p = copy;
-	add_use(uses, use);
-	if(uses->full)
+	if(!add_use(uses, use))
 		tls_port_free(copy);
 }
 
@@ -311,7 +312,7 @@ static void add_own(struct uses *uses, const struct tls_profile *profile,
 			own_certificate(profile, index), "own", file, profile->label};
 
 	if(own.der.p != NULL)
-		add_use(uses, own);
+		(void)add_use(uses, own);
 }
 
 static void collect(struct tls_domains *domains, struct uses *uses)
