@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "tls_files.h"
+#include "tls_mem.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 #include "tls_record.h"
@@ -853,6 +854,7 @@ static struct policy *policy_of(struct build *b)
 /* Builds all parts, also behind a mistake: one load shows every one. */
 static struct tls_ctx *build(struct build *b)
 {
+	unsigned int refused = tls_mem_refused();
 	struct tls_ctx *ctx;
 	struct tls_err err;
 
@@ -868,6 +870,12 @@ static struct tls_ctx *build(struct build *b)
 	setup_identities(b, ctx);
 	if(make_session_id(ctx, b->args, &err) != TLS_RC_OK)
 		complain(b, TLS_PROFILE_OPTION_COUNT, &err);
+	if(!b->failed && tls_mem_refused() != refused) {
+		/* SSL_CTX_new() drops each algorithm that it has no memory to look at,
+		 * and succeeds */
+		tls_err_set(&err, TLS_RC_NOMEM, "out of shared memory");
+		complain(b, TLS_PROFILE_OPTION_COUNT, &err);
+	}
 	return ctx;
 }
 

@@ -708,18 +708,33 @@ void *tls_mem_realloc(void *p, size_t n)
 
 /* ---- life ---- */
 
+/* Of this process. A thread of some other module may use OpenSSL too. */
+static atomic_uint refused;
+
+unsigned int tls_mem_refused(void)
+{
+	return atomic_load(&refused);
+}
+
+static void *note_refusal(void *p, size_t n)
+{
+	if(p == NULL && n > 0)
+		atomic_fetch_add(&refused, 1);
+	return p;
+}
+
 static void *malloc_cb(size_t n, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return tls_mem_alloc(n);
+	return note_refusal(tls_mem_alloc(n), n);
 }
 
 static void *realloc_cb(void *p, size_t n, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return tls_mem_realloc(p, n);
+	return note_refusal(tls_mem_realloc(p, n), n);
 }
 
 static void free_cb(void *p, const char *file, int line)

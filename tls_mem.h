@@ -54,6 +54,12 @@ void *tls_mem_alloc(size_t n);
 void *tls_mem_realloc(void *p, size_t n);
 void tls_mem_free(void *p);
 
+/* How often OpenSSL found no memory in this process so far. It goes on without
+ * what it had no memory for, the algorithms of a context for example: who made
+ * an object meanwhile asks before and after, and does not use it when the
+ * number has grown. */
+unsigned int tls_mem_refused(void);
+
 /* Between these two, what OpenSSL allocates in the calling thread is private
  * memory of this process: for objects that only this process will ever use,
  * such as expanded keys, so that they neither lie in shared memory nor take
