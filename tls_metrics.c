@@ -38,10 +38,10 @@ _Static_assert(TLS_METRIC_FAILED_OTHER + (int)TLS_CAUSE_INTERNAL
 					   == TLS_METRIC_FAILED_INTERNAL,
 		"in the same order");
 
-#define NAME(id_, name_, doc_) name_,
-static const char *const names[] = {TLS_METRICS(NAME)};
-#define DOC(id_, name_, doc_) doc_,
-static const char *const docs[] = {TLS_METRICS(DOC)};
+#define NAME_OF(id_, name_, doc_) name_,
+static const char *const names[] = {TLS_METRICS(NAME_OF)};
+#define DOC_OF(id_, name_, doc_) doc_,
+static const char *const docs[] = {TLS_METRICS(DOC_OF)};
 
 /* In shared memory; set before fork. */
 static struct row *rows;
