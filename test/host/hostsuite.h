@@ -42,6 +42,7 @@ extern const struct suite suite_wish;	 /* what scripts ask of it */
 extern const struct suite suite_wss;	 /* websockets over TLS */
 extern const struct suite suite_safety;	 /* many processes, broken peers */
 extern const struct suite suite_guard;	 /* counters, limits, shortages */
+extern const struct suite suite_alloc;	 /* allocations that fail */
 extern const struct suite suite_rpc;	 /* what operators ask and set */
 extern const struct suite suite_peers;	 /* other TLS programs */
 extern const struct suite suite_stock;	 /* the server's own module as a peer */
