@@ -15,36 +15,58 @@
 #include "tls_port.h"
 #include "tls_verify.h"
 
-/* A lower-case copy of NAME in shared memory, or NULL when memory is short.
- * The library has checked that it is a host name without a NUL. */
-static char *copy_name(const char *name)
+/* What the peer told, measured before the block for it is taken: one block
+ * for all, since each costs the host some hundred bytes more than it holds. */
+struct told
 {
-	size_t n = strnlen(name, TLS_INFO_NAME_MAX);
-	char *copy = tls_port_alloc(n + 1);
-	size_t i;
+	X509 *cert; /* borrowed, as the others; NULL = none */
+	size_t n_der;
+	const char *name; /* checked by the library: a host name without a NUL */
+	size_t n_name;
+	const unsigned char *alpn; /* text: it was in our own list (RFC 7301) */
+	unsigned int n_alpn;
+};
 
-	if(copy == NULL)
-		return NULL;
-	for(i = 0; i < n; i++)
-		copy[i] = (char)tolower((unsigned char)name[i]);
-	copy[n] = '\0';
-	return copy;
+static struct told listen_to(const SSL *ssl)
+{
+	struct told told = {.cert = SSL_get0_peer_certificate(ssl),
+			.name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)};
+	int n = told.cert != NULL ? i2d_X509(told.cert, NULL) : 0;
+
+	if(n > 0 && n <= TLS_INFO_CERT_MAX)
+		told.n_der = (size_t)n;
+	if(told.name != NULL)
+		told.n_name = strnlen(told.name, TLS_INFO_NAME_MAX);
+	SSL_get0_alpn_selected(ssl, &told.alpn, &told.n_alpn);
+	return told;
 }
 
-static enum tls_rc copy_peer(struct tls_info *info, X509 *cert)
+/* Puts what was TOLD behind INFO. */
+static void write_down(struct tls_info *info, const struct told *told)
 {
-	int n = i2d_X509(cert, NULL);
-	unsigned char *p;
+	char *p = (char *)(info + 1);
+	size_t i;
 
-	info->peer_presented = true;
-	if(n <= 0 || n > TLS_INFO_CERT_MAX)
-		return TLS_RC_OK;
-	info->peer_der = tls_port_alloc((size_t)n);
-	if(info->peer_der == NULL)
-		return TLS_RC_NOMEM;
-	p = info->peer_der;
-	info->peer_der_len = (size_t)i2d_X509(cert, &p);
-	return TLS_RC_OK;
+	if(told->n_alpn > 0) {
+		memcpy(p, told->alpn, told->n_alpn);
+		p[told->n_alpn] = '\0';
+		info->alpn = p;
+		p += told->n_alpn + 1;
+	}
+	if(told->name != NULL) {
+		for(i = 0; i < told->n_name; i++)
+			p[i] = (char)tolower((unsigned char)told->name[i]);
+		p[i] = '\0';
+		info->server_name = p;
+		p += i + 1;
+	}
+	info->peer_presented = told->cert != NULL;
+	if(told->n_der > 0) {
+		unsigned char *der = (unsigned char *)p;
+
+		info->peer_der = (unsigned char *)p;
+		info->peer_der_len = (size_t)i2d_X509(told->cert, &der);
+	}
 }
 
 /* Name of the key exchange group, "" when there was none. */
@@ -62,30 +84,10 @@ static void copy_group(struct tls_info *info, SSL *ssl)
 		snprintf(info->group, sizeof(info->group), "%s", name);
 }
 
-/* The agreed protocol (RFC 7301): it was in our own list, so it is text. */
-static enum tls_rc copy_alpn(struct tls_info *info, SSL *ssl)
+/* Fills INFO, which is zeroed and has room behind it. */
+static void fill(struct tls_info *info, SSL *ssl, const struct told *told)
 {
-	const unsigned char *alpn = NULL;
-	unsigned int n = 0;
-
-	SSL_get0_alpn_selected(ssl, &alpn, &n);
-	if(n == 0)
-		return TLS_RC_OK;
-	info->alpn = tls_port_alloc((size_t)n + 1);
-	if(info->alpn == NULL)
-		return TLS_RC_NOMEM;
-	memcpy(info->alpn, alpn, n);
-	info->alpn[n] = '\0';
-	return TLS_RC_OK;
-}
-
-/* Fills INFO, which is zeroed. */
-static enum tls_rc fill(struct tls_info *info, SSL *ssl)
-{
-	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 	const struct tls_verify_state *state = tls_verify_state(ssl);
-	X509 *cert = SSL_get0_peer_certificate(ssl);
-	enum tls_rc rc = TLS_RC_OK;
 
 	info->version = SSL_version(ssl);
 	info->cipher = SSL_get_current_cipher(ssl);
@@ -93,36 +95,27 @@ static enum tls_rc fill(struct tls_info *info, SSL *ssl)
 	info->verify_result = SSL_get_verify_result(ssl);
 	if(state != NULL && info->verify_result != X509_V_OK)
 		info->verify_depth = state->depth;
-	info->name_ok = cert != NULL ? tls_verify_name_ok(ssl, cert) : -1;
+	info->name_ok =
+			told->cert != NULL ? tls_verify_name_ok(ssl, told->cert) : -1;
 	copy_group(info, ssl);
-	if(cert != NULL)
-		rc = copy_peer(info, cert);
-	if(rc == TLS_RC_OK)
-		rc = copy_alpn(info, ssl);
-	if(rc == TLS_RC_OK && name != NULL) {
-		info->server_name = copy_name(name);
-		if(info->server_name == NULL)
-			rc = TLS_RC_NOMEM;
-	}
-	return rc;
+	write_down(info, told);
 }
 
 enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl)
 {
+	struct told told = listen_to(ssl);
 	struct tls_info *fresh;
 	unsigned int again = *info != NULL ? (*info)->again + 1 : 0;
 
 	if(again > TLS_INFO_AGAIN_MAX)
 		return TLS_RC_LIMIT;
-	fresh = tls_port_alloc(sizeof(*fresh));
+	fresh = tls_port_alloc(
+			sizeof(*fresh) + told.n_alpn + 1 + told.n_name + 1 + told.n_der);
 	if(fresh == NULL)
 		return TLS_RC_NOMEM;
 	memset(fresh, 0, sizeof(*fresh));
 	fresh->again = again;
-	if(fill(fresh, ssl) != TLS_RC_OK) {
-		tls_info_free(&fresh);
-		return TLS_RC_NOMEM;
-	}
+	fill(fresh, ssl, &told);
 	fresh->older = *info;
 	*info = fresh;
 	return TLS_RC_OK;
@@ -133,9 +126,6 @@ void tls_info_free(struct tls_info **info)
 	while(*info != NULL) {
 		struct tls_info *older = (*info)->older;
 
-		tls_port_free((*info)->peer_der);
-		tls_port_free((*info)->server_name);
-		tls_port_free((*info)->alpn);
 		tls_port_free(*info);
 		*info = older;
 	}

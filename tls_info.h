@@ -49,10 +49,11 @@ struct tls_info
 	 * 0, or -1 when no name is known or there is no certificate */
 	int name_ok;
 	char group[TLS_INFO_GROUP_MAX]; /* of the key exchange; "" = none */
-	char *alpn; /* owned, shared memory; agreed protocol, NULL when none */
-	unsigned char *peer_der; /* owned, shared memory; NULL when none */
+	/* these three lie in the same block, behind this struct */
+	const char *alpn;			   /* agreed protocol, NULL when none */
+	const unsigned char *peer_der; /* NULL when none */
 	size_t peer_der_len;
-	char *server_name; /* owned, shared memory, lower case; NULL when none */
+	const char *server_name; /* lower case; NULL when none */
 };
 
 /* Makes *INFO from SSL, whose handshake is complete; what *INFO was goes behind
