@@ -602,6 +602,25 @@ void host_kill(struct host_kam *kam)
 	kam->n_procs = 0;
 }
 
+/* Where each process of a server waits that does not stop, on the standard
+ * error: what the log cannot tell. gdb is asked when there is one. */
+static void show_stacks(const struct host_kam *kam)
+{
+	char pid[16];
+	char *argv[] = {"gdb", "-nx", "-batch", "-ex", "bt", "-p", pid, NULL};
+	int i;
+
+	for(i = -1; i < kam->n_procs; i++) {
+		pid_t process = i < 0 ? kam->pid : kam->procs[i];
+
+		if(!alive(process))
+			continue;
+		snprintf(pid, sizeof(pid), "%d", (int)process);
+		fprintf(stderr, "process %s still runs:\n", pid);
+		run(argv, STDERR_FILENO);
+	}
+}
+
 bool host_stop(struct host_kam *kam, int signo)
 {
 	bool good = true;
@@ -613,6 +632,7 @@ bool host_stop(struct host_kam *kam, int signo)
 	kill(kam->pid, signo);
 	if(!host_wait_end(kam, HOST_STOP_MS)) {
 		fprintf(stderr, "did not stop: %s\n", kam->log);
+		show_stacks(kam);
 		host_kill(kam);
 		return false;
 	}
