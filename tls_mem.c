@@ -16,12 +16,19 @@
 #include "tls_ossl.h"
 #include "tls_port.h"
 
-/* Size classes: powers of two and the three steps between them, 16 bytes to
- * 24 KB, which covers what a handshake uses (its largest block holds a grown
- * handshake message, 21.3 KB); a quarter is the most that a block wastes.
+/* Size classes: powers of two and the three steps between them, from 16 bytes
+ * up to 14 KB, a quarter is the most that a block wastes; and two for the
+ * large blocks of each handshake, the buffer of a record and a handshake
+ * message that BUF_MEM_grow made larger. These two fit: the host's allocator
+ * hands out a hole of up to twice the size whole, and one of 20 KB that is
+ * left of a handshake went to a TCP connection, which has 17 KB.
  * Larger blocks go to shared memory directly. */
 #define CLASS_LEAST 16
-#define CLASSES 43
+#define CLASSES 42
+#define CLASS_RECORD 40
+#define CLASS_RECORD_SIZE ((size_t)16384 + 384) /* OpenSSL adds up to 332 */
+#define CLASS_MESSAGE 41
+#define CLASS_MESSAGE_SIZE ((size_t)21888)
 #define LARGE_MAX ((size_t)1024 * 1024 * 1024)
 
 /* Blocks of one class that a process keeps. */
@@ -308,6 +315,8 @@ static size_t class_size(uint32_t c)
 {
 	size_t base = (size_t)CLASS_LEAST << c / 4;
 
+	if(c >= CLASS_RECORD)
+		return c == CLASS_RECORD ? CLASS_RECORD_SIZE : CLASS_MESSAGE_SIZE;
 	return (base + base / 4 * (c % 4) + 7) & ~(size_t)7;
 }
 
@@ -331,8 +340,10 @@ static uint32_t class_of(size_t n)
 	uint32_t log;
 	size_t quarter;
 
-	if(n > class_size(CLASSES - 1))
+	if(n > CLASS_MESSAGE_SIZE)
 		return class_exact(n);
+	if(n > class_size(CLASS_RECORD - 1))
+		return n <= CLASS_RECORD_SIZE ? CLASS_RECORD : CLASS_MESSAGE;
 	if(n <= CLASS_LEAST)
 		return 0;
 	/* 2^LOG < N <= 2^(LOG+1), in which quarter? */
