@@ -46,6 +46,7 @@ struct tls_conn
 	enum tls_conn_want want;
 	/* process whose private key object sits in ssl */
 	unsigned int key_process;
+	bool placed;			/* in memory of the caller */
 	bool unread;			/* the last read step filled the clear window */
 	bool hold;				/* clear text waits for tls_conn_release */
 	bool held;				/* it waits now */
@@ -150,6 +151,11 @@ static enum tls_rc setup_verify(struct tls_conn *conn,
 	return tls_verify_begin(&conn->verify, conn->ssl, args->role, name, err);
 }
 
+size_t tls_conn_size(void)
+{
+	return sizeof(struct tls_conn);
+}
+
 enum tls_rc tls_conn_new(struct tls_conn **out,
 		const struct tls_conn_args *args, struct tls_err *err)
 {
@@ -158,11 +164,12 @@ enum tls_rc tls_conn_new(struct tls_conn **out,
 	enum tls_rc rc;
 
 	*out = NULL;
-	conn = tls_port_alloc(sizeof(*conn));
+	conn = args->place != NULL ? args->place : tls_port_alloc(sizeof(*conn));
 	if(conn == NULL)
 		return tls_err_set(err, TLS_RC_NOMEM, "out of shared memory");
 	memset(conn, 0, sizeof(*conn));
 	conn->magic = CONN_MAGIC;
+	conn->placed = args->place != NULL;
 	conn->role = args->role;
 	conn->hold = args->hold;
 	conn->choice.ctx = args->ctx;
@@ -249,7 +256,8 @@ void tls_conn_free(struct tls_conn **conn)
 	tls_verify_clear(&c->verify);
 	drop_stash(c);
 	c->magic = 0;
-	tls_port_free(c);
+	if(!c->placed)
+		tls_port_free(c);
 }
 
 /* ---- counting ---- */

@@ -60,7 +60,13 @@ struct tls_conn_args
 	bool own_records;
 	/* clear text per record, 512 to 16384; 0 = 16384 */
 	size_t max_fragment;
+	/* where it shall lie: tls_conn_size() bytes of shared memory, aligned to 8,
+	 * which stay the caller's and outlive it; NULL = a block of its own */
+	void *place;
 };
+
+/* Bytes of shared memory that a connection object takes. */
+size_t tls_conn_size(void);
 
 /* Size of a ciphertext window from which on a write step never says AGAIN when
  * it took all bytes. Smaller ones work, but their caller has to come again with

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tls_der.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 #include "tls_verify.h"
@@ -20,6 +21,7 @@
 struct told
 {
 	X509 *cert; /* borrowed, as the others; NULL = none */
+	/* how long it is when it lies in the block, 0 when it is shared */
 	size_t n_der;
 	const char *name; /* checked by the library: a host name without a NUL */
 	size_t n_name;
@@ -33,12 +35,33 @@ static struct told listen_to(const SSL *ssl)
 			.name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)};
 	int n = told.cert != NULL ? i2d_X509(told.cert, NULL) : 0;
 
-	if(n > 0 && n <= TLS_INFO_CERT_MAX)
+	if(n > 0 && n <= TLS_INFO_CERT_MAX && SSL_is_server(ssl))
 		told.n_der = (size_t)n;
 	if(told.name != NULL)
 		told.n_name = strnlen(told.name, TLS_INFO_NAME_MAX);
 	SSL_get0_alpn_selected(ssl, &told.alpn, &told.n_alpn);
 	return told;
+}
+
+/* The certificate of a server, which all connections to it have in common.
+ * TLS_RC_OK or TLS_RC_NOMEM. */
+static enum tls_rc share_cert(struct tls_info *info, const X509 *cert)
+{
+	unsigned char *bytes = NULL;
+	int n = i2d_X509(cert, &bytes);
+
+	if(n <= 0)
+		return TLS_RC_NOMEM;
+	if(n <= TLS_INFO_CERT_MAX) {
+		info->shared = tls_der_share(bytes, (size_t)n);
+		if(info->shared != NULL) {
+			info->peer_der = tls_der_bytes(info->shared);
+			info->peer_der_len = (size_t)n;
+		}
+	}
+	OPENSSL_free(bytes);
+	return info->shared != NULL || n > TLS_INFO_CERT_MAX ? TLS_RC_OK
+														 : TLS_RC_NOMEM;
 }
 
 /* Puts what was TOLD behind INFO. */
@@ -116,6 +139,11 @@ enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl)
 	memset(fresh, 0, sizeof(*fresh));
 	fresh->again = again;
 	fill(fresh, ssl, &told);
+	if(told.cert != NULL && told.n_der == 0
+			&& share_cert(fresh, told.cert) != TLS_RC_OK) {
+		tls_info_free(&fresh);
+		return TLS_RC_NOMEM;
+	}
 	fresh->older = *info;
 	*info = fresh;
 	return TLS_RC_OK;
@@ -126,6 +154,7 @@ void tls_info_free(struct tls_info **info)
 	while(*info != NULL) {
 		struct tls_info *older = (*info)->older;
 
+		tls_der_drop(&(*info)->shared);
 		tls_port_free(*info);
 		*info = older;
 	}

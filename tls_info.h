@@ -18,6 +18,7 @@
 #include "tls_err.h"
 
 struct ssl_st;
+struct tls_der;
 
 /* Longest server name kept; names on the wire are at most 255 (RFC 1035). */
 #define TLS_INFO_NAME_MAX 255
@@ -49,7 +50,9 @@ struct tls_info
 	 * 0, or -1 when no name is known or there is no certificate */
 	int name_ok;
 	char group[TLS_INFO_GROUP_MAX]; /* of the key exchange; "" = none */
-	/* these three lie in the same block, behind this struct */
+	struct tls_der *shared; /* one user of it: peer_der of a server; or NULL */
+	/* what these point to lies in the same block, behind this struct, unless
+	 * the certificate is shared */
 	const char *alpn;			   /* agreed protocol, NULL when none */
 	const unsigned char *peer_der; /* NULL when none */
 	size_t peer_der_len;

@@ -11,6 +11,7 @@
 
 #include "tls_cfg.h"
 #include "tls_ct_wrq.h"
+#include "tls_der.h"
 #include "tls_domain.h"
 #include "tls_events.h"
 #include "tls_guard.h"
@@ -123,7 +124,7 @@ int tls_init_module(void)
 	if(tls_cfg_init(&err) != TLS_RC_OK)
 		return fail(&err);
 	if(tls_locking_init() != TLS_RC_OK || tls_ct_wrq_init_total() != TLS_RC_OK
-			|| tls_domains_init() != TLS_RC_OK
+			|| tls_domains_init() != TLS_RC_OK || tls_der_init() != TLS_RC_OK
 			|| tls_server_init() != TLS_RC_OK) {
 		LM_ERR("out of shared memory (start with a larger -m)\n");
 		return -1;

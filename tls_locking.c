@@ -33,6 +33,8 @@ static const char *lock_name(enum tls_lock_id id)
 			return "domains";
 		case TLS_LOCK_LIMITS:
 			return "limits";
+		case TLS_LOCK_CERTS:
+			return "certificates";
 		case TLS_LOCK_COUNT:
 			break;
 	}

@@ -28,6 +28,8 @@ enum tls_lock_id
 	/* The list of connections that owe a handshake, and the list of the
 	 * counts of profiles with their references (tls_limits.h). */
 	TLS_LOCK_LIMITS,
+	/* The table of certificates that were seen last (tls_der.h). */
+	TLS_LOCK_CERTS,
 	TLS_LOCK_COUNT
 };
 

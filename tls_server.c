@@ -56,7 +56,7 @@ enum phase
 struct tls_session
 {
 	unsigned int magic;
-	struct tls_conn *conn;		 /* owned */
+	struct tls_conn *conn;		 /* owned; lies behind this struct */
 	struct tls_domains *domains; /* owned reference: our generation */
 	/* borrowed from domains; any process reads it, also while the name that a
 	 * client asks for changes it */
@@ -209,13 +209,16 @@ static enum tls_rc session_new(struct tls_session **out,
 		const struct tls_domain_query *query, const char *peer,
 		const struct first_message *first, struct tls_err *err)
 {
-	struct tls_session *session = tls_port_alloc(sizeof(*session));
+	/* both in one block: each costs the host some hundred bytes more */
+	struct tls_session *session =
+			tls_port_alloc(sizeof(*session) + tls_conn_size());
 	int fragment = tls_cfg_settings()->ssl_max_send_fragment;
 	struct tls_conn_args args = {.role = query->role,
 			.peer_name = peer,
 			.hold = tls_events_wants(event_of(query->role)),
 			.own_records = tls_cfg_own_records(),
-			.max_fragment = fragment > 0 ? (size_t)fragment : 0};
+			.max_fragment = fragment > 0 ? (size_t)fragment : 0,
+			.place = session + 1};
 	char sni[TLS_NAME_MAX + 1];
 	enum tls_rc rc;
 

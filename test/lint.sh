@@ -37,6 +37,7 @@ layers()
 0 tls_metrics.c tls_metrics.h
 0 tls_report.c tls_report.h
 1 tls_limits.c tls_limits.h
+1 tls_der.c tls_der.h
 1 tls_keylog.c tls_keylog.h
 0 tls_port.h
 1 tls_params.c tls_params.h

@@ -20,6 +20,7 @@
 	X(metrics)   \
 	X(report)    \
 	X(limits)    \
+	X(der)       \
 	X(keylog)    \
 	X(locking)   \
 	X(sbufq)     \
