@@ -52,6 +52,13 @@ struct load_counters
 	long wrong;
 	long duplicate;
 	long refused; /* connect or handshake failed on a good connection */
+	/* of the good connections, both ways, as it was on the wire */
+	long bytes_in;
+	long bytes_out;
+	long records_in;
+	long records_out;
+	long clear_in; /* the messages in it */
+	long clear_out;
 	long kinds[LOAD_KINDS];
 	long broken[LOAD_BROKEN_MAX];
 	long broken_closed; /* broken connections that the server ended */

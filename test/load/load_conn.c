@@ -52,6 +52,24 @@ static int session_cb(SSL *ssl, SSL_SESSION *session)
 	return 1; /* the reference is ours now */
 }
 
+/* Counts records. */
+static void message_cb(int write_p, int version, int type, const void *buf,
+		size_t len, SSL *ssl, void *arg)
+{
+	struct load_conn *c = SSL_get_app_data(ssl);
+
+	(void)version;
+	(void)buf;
+	(void)len;
+	(void)arg;
+	if(type != SSL3_RT_HEADER || c == NULL || c->broken >= 0)
+		return;
+	if(write_p)
+		load_count->records_out++;
+	else
+		load_count->records_in++;
+}
+
 static SSL_CTX *make_client(int version)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -63,6 +81,7 @@ static SSL_CTX *make_client(int version)
 	SSL_CTX_set_session_cache_mode(
 			ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, session_cb);
+	SSL_CTX_set_msg_callback(ctx, message_cb);
 	return ctx;
 }
 
@@ -73,6 +92,7 @@ bool load_conn_init(const char *cert, const char *key)
 	server_ctx = SSL_CTX_new(TLS_server_method());
 	if(!client_ctx[0] || !client_ctx[1] || !server_ctx)
 		return false;
+	SSL_CTX_set_msg_callback(server_ctx, message_cb);
 	if(!cert)
 		return true;
 	return SSL_CTX_use_certificate_chain_file(server_ctx, cert) == 1
@@ -91,6 +111,7 @@ SSL *load_conn_ssl(struct load_conn *c, bool server, bool resume)
 	c->wbio = BIO_new(BIO_s_mem());
 	if(!c->ssl || !c->rbio || !c->wbio)
 		abort(); /* no memory for the generator itself */
+	SSL_set_app_data(c->ssl, c);
 	BIO_set_mem_eof_return(c->rbio, -1);
 	SSL_set_bio(c->ssl, c->rbio, c->wbio);
 	if(server) {
@@ -285,6 +306,15 @@ static size_t make_request(struct load_conn *c, struct load_pending *pend)
 	return sip_request(scratch, sizeof(scratch), &req);
 }
 
+/* Seals N bytes of scratch. */
+static bool write_clear(struct load_conn *c, size_t n)
+{
+	if(SSL_write(c->ssl, scratch, (int)n) <= 0)
+		return false;
+	load_count->clear_out += (long)n;
+	return true;
+}
+
 static bool send_requests(struct load_conn *c)
 {
 	size_t n;
@@ -296,7 +326,7 @@ static bool send_requests(struct load_conn *c)
 		n = make_request(c, &c->pending[c->n_pending]);
 		if(n == 0)
 			abort();
-		if(c->ssl && SSL_write(c->ssl, scratch, (int)n) <= 0)
+		if(c->ssl && !write_clear(c, n))
 			return false;
 		if(!c->ssl && send(c->fd, scratch, n, 0) != (ssize_t)n)
 			return false;
@@ -399,9 +429,9 @@ static void serve(struct load_conn *c, const char *msg, size_t n)
 		if(echo)
 			echo[8] = 'L';
 	}
-	SSL_write(c->ssl, scratch, (int)len);
+	write_clear(c, len);
 	if(fault && load_opt.fault == 'd')
-		SSL_write(c->ssl, scratch, (int)len);
+		write_clear(c, len);
 }
 
 static void accept_all(struct load_conn *listener)
@@ -467,6 +497,7 @@ static bool read_clear(struct load_conn *c, const char **why)
 		if(ret <= 0)
 			break;
 		c->in_n += (size_t)ret;
+		load_count->clear_in += ret;
 		take_clear(c);
 		if(c->dead)
 			return true;
@@ -487,6 +518,7 @@ static void flush_out(struct load_conn *c)
 		sent = send(c->fd, data, n > 65536 ? 65536 : (size_t)n, MSG_NOSIGNAL);
 		if(sent <= 0)
 			break;
+		load_count->bytes_out += sent;
 		BIO_read(c->wbio, trash, (int)sent);
 	}
 	if(c->want_out != (n > 0)) {
@@ -593,8 +625,10 @@ void load_conn_event(struct load_conn *c, uint32_t events)
 		c->state = LOAD_SHAKING;
 	}
 	if(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		while((n = recv(c->fd, raw, sizeof(raw), 0)) > 0)
+		while((n = recv(c->fd, raw, sizeof(raw), 0)) > 0) {
+			load_count->bytes_in += n;
 			BIO_write(c->rbio, raw, (int)n);
+		}
 		if(n == 0 || errno != EAGAIN)
 			c->eof = true;
 	}

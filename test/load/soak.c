@@ -36,7 +36,15 @@ struct soak_options
 	const char *procs;
 	const char *params; /* further modparam lines */
 	int shm_mb;
+	bool counted; /* connections that end well only, and every number compared */
 };
+
+/* Without connections that break off: of those the two sides may have seen
+ * different parts. */
+#define GOOD_MIX "full=4,resume=3,long=2,idle=1,relay=2,udp=1"
+#define COUNTED_COUNT "1000" /* connections of a counted burst */
+
+static char report[8192]; /* what the load generator said last */
 
 static int passed;
 static int failed;
@@ -64,10 +72,33 @@ static const char *load_path(void)
 	return path;
 }
 
-/* Runs the load generator; LIMIT and VALUE bound it. Its exit code. */
-static int run_load(const struct host_kam *kam, const struct soak_options *opt,
-		const char *limit, const char *value)
+/* In the child: becomes the load generator, with its report in a file. */
+static void exec_load(char **argv, const char *path)
 {
+	if(freopen(path, "w", stdout))
+		execv(argv[0], argv);
+	_exit(127);
+}
+
+/* Reads the report from PATH, and shows it. */
+static void read_report(const char *path)
+{
+	FILE *f = fopen(path, "r");
+
+	report[0] = '\0';
+	if(!f)
+		return;
+	report[fread(report, 1, sizeof(report) - 1, f)] = '\0';
+	fclose(f);
+	fputs(report, stdout);
+}
+
+/* Runs the load generator; LIMIT and VALUE bound it, MIX may be NULL. Its exit
+ * code. */
+static int run_load(const struct host_kam *kam, const struct soak_options *opt,
+		const char *mix, const char *limit, const char *value)
+{
+	char path[HOST_PATH_MAX + 16];
 	char port[16];
 	char udp[16];
 	char pem[32];
@@ -96,19 +127,19 @@ static int run_load(const struct host_kam *kam, const struct soak_options *opt,
 	argv[n++] = (char *)opt->procs;
 	argv[n++] = (char *)limit;
 	argv[n++] = (char *)value;
-	if(opt->mix) {
+	if(mix) {
 		argv[n++] = "--mix";
-		argv[n++] = (char *)opt->mix;
+		argv[n++] = (char *)mix;
 	}
 	argv[n] = NULL;
+	snprintf(path, sizeof(path), "%s/load", kam->dir);
 	fflush(NULL);
 	pid = fork();
-	if(pid == 0) {
-		execv(argv[0], argv);
-		_exit(127);
-	}
+	if(pid == 0)
+		exec_load(argv, path);
 	if(pid > 0)
 		waitpid(pid, &status, 0);
+	read_report(path);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -150,18 +181,105 @@ static long settled_memory(struct host_kam *kam)
 	return used;
 }
 
+/* ---- numbers ---- */
+
+/* A statistic of the module is a number of the load generator's report. */
+static const struct
+{
+	const char *stat;
+	const char *load; /* NULL = none, it must not grow */
+} numbers[] = {{"handshakes_started_server", "handshakes"},
+		{"handshakes_completed_server_tls1_2", "tls12"},
+		{"handshakes_completed_server_tls1_3", "tls13"},
+		{"resumptions_server", "resumed"},
+		{"handshakes_started_client", "outbound"},
+		{"handshakes_completed_client_tls1_2", NULL},
+		{"handshakes_completed_client_tls1_3", "outbound"},
+		{"handshakes_failed", NULL}, {"connections_failed", NULL},
+		{"connections_silent", NULL}, {"handshakes_running", NULL},
+		{"bytes_in", "bytes-out"}, {"bytes_out", "bytes-in"},
+		{"records_in", "records-out"}, {"records_out", "records-in"},
+		{"clear_text_bytes_in", "clear-out"},
+		{"clear_text_bytes_out", "clear-in"}};
+
+#define N_NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+static void read_numbers(struct host_kam *kam, long out[static N_NUMBERS])
+{
+	size_t i;
+
+	for(i = 0; i < N_NUMBERS; i++)
+		out[i] = host_rpc_number(kam, "tls.stats", numbers[i].stat);
+}
+
+/* The number NAME of the report; -1 = none. */
+static long reported(const char *name)
+{
+	size_t n = strlen(name);
+	const char *at = report;
+
+	while(at && (strncmp(at, name, n) != 0 || at[n] != ' ')) {
+		at = strchr(at, '\n');
+		at = at ? at + 1 : NULL;
+	}
+	return at ? strtol(at + n, NULL, 10) : -1;
+}
+
+/* Everything that the load generator did since BEFORE was counted, once. */
+static void compare_numbers(
+		struct host_kam *kam, const long before[static N_NUMBERS])
+{
+	long after[N_NUMBERS];
+	int differ = 0;
+	size_t i;
+
+	read_numbers(kam, after);
+	for(i = 0; i < N_NUMBERS; i++) {
+		long want = numbers[i].load ? reported(numbers[i].load) : 0;
+
+		if(before[i] >= 0 && after[i] - before[i] == want)
+			continue;
+		differ++;
+		printf("%s grew by %ld, the load generator counted %ld\n",
+				numbers[i].stat, after[i] - before[i], want);
+	}
+	printf("%ld handshakes and %ld messages compared\n",
+			reported("handshakes") + reported("outbound"),
+			reported("sent") + reported("answered"));
+	judge(differ == 0, "the statistics are what the load generator counted");
+}
+
+/* Load that ends well, bounded by LIMIT and VALUE, number for number. */
+static void counted(struct host_kam *kam, const struct soak_options *opt,
+		const char *limit, const char *value)
+{
+	long before[N_NUMBERS];
+
+	read_numbers(kam, before);
+	judge(run_load(kam, opt, GOOD_MIX, limit, value) == 0,
+			"no reply lost, wrong or doubled, no connection refused");
+	judge(drained(kam), "no connection is left, nothing is queued");
+	compare_numbers(kam, before);
+}
+
 static void soak(struct host_kam *kam, const struct soak_options *opt)
 {
 	long before;
 	long after;
 
-	judge(run_load(kam, opt, "--count", WARM_COUNT) == 0, "warm-up burst");
+	judge(run_load(kam, opt, opt->mix, "--count", WARM_COUNT) == 0,
+			"warm-up burst");
 	judge(drained(kam), "no connection is left after the warm-up");
+	counted(kam, opt, "--count", COUNTED_COUNT);
 	before = settled_memory(kam);
 	host_procs_changed(kam);
-	judge(run_load(kam, opt, "--seconds", opt->seconds) == 0,
-			"no reply lost, wrong or doubled, no connection refused");
-	judge(drained(kam), "no connection is left, nothing is queued");
+	if(opt->counted) {
+		counted(kam, opt, "--seconds", opt->seconds);
+	} else {
+		judge(run_load(kam, opt, opt->mix, "--seconds", opt->seconds) == 0,
+				"no reply lost, wrong or doubled, no connection refused");
+		judge(drained(kam), "no connection is left, nothing is queued");
+	}
 	judge(host_procs_changed(kam) == 0 && !host_wait_end(kam, 0),
 			"no worker was restarted");
 	after = settled_memory(kam);
@@ -186,7 +304,7 @@ static bool parse(int argc, char **argv, struct soak_options *opt)
 			{"workers", 1, 0, 'w'}, {"allocator", 1, 0, 'x'},
 			{"cert", 1, 0, 'c'}, {"mix", 1, 0, 'm'}, {"conns", 1, 0, 'n'},
 			{"procs", 1, 0, 'P'}, {"params", 1, 0, 'p'}, {"shm", 1, 0, 'M'},
-			{0, 0, 0, 0}};
+			{"counted", 0, 0, 'C'}, {0, 0, 0, 0}};
 	int o;
 
 	while((o = getopt_long(argc, argv, "x:", longs, NULL)) != -1) {
@@ -215,6 +333,9 @@ static bool parse(int argc, char **argv, struct soak_options *opt)
 			case 'p':
 				opt->params = optarg;
 				break;
+			case 'C':
+				opt->counted = true;
+				break;
 			case 'M':
 				opt->shm_mb = atoi(optarg);
 				break;
@@ -240,7 +361,7 @@ int main(int argc, char **argv)
 	if(!parse(argc, argv, &opt)) {
 		printf("soak [--seconds N] [--workers N] [-x fm|qm|tlsf]\n"
 			   "  [--cert ecdsa|rsa] [--conns N] [--procs N] [--mix ...]\n"
-			   "  [--params 'modparam(...)'] [--shm MB]\n"
+			   "  [--params 'modparam(...)'] [--shm MB] [--counted]\n"
 			   "environment: KAMAILIO, KAMCMD, TLS_MODULE\n");
 		return 2;
 	}

@@ -214,6 +214,10 @@ static void report(const struct load_counters *n)
 		   "duplicate %ld\nrefused %ld\n",
 			n->handshakes, n->resumed, n->v12, n->v13, n->outbound, n->sent,
 			n->answered, n->lost, n->wrong, n->duplicate, n->refused);
+	printf("bytes-in %ld\nbytes-out %ld\nrecords-in %ld\nrecords-out %ld\n"
+		   "clear-in %ld\nclear-out %ld\n",
+			n->bytes_in, n->bytes_out, n->records_in, n->records_out,
+			n->clear_in, n->clear_out);
 	for(i = 0; i < LOAD_KINDS; i++)
 		if(n->kinds[i])
 			printf("kind-%s %ld\n", kind_names[i], n->kinds[i]);
