@@ -791,6 +791,127 @@ static void test_profiles(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- what the documentation promises ---- */
+
+#define FIELD "<structfield>"
+#define STATISTIC "<row id=\"tls.t."
+#define OPTION "In tls.options:"
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_"
+
+/* Reads the file NAME of the documentation; "" when there is none. */
+static void read_doc(const char *name, char *out, size_t room)
+{
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), TEST_SOURCE_DIR "/../../doc/%s", name);
+	f = fopen(path, "r");
+	HOLDS(f != NULL, path);
+	out[f != NULL ? fread(out, 1, room - 1, f) : 0] = '\0';
+	if(f != NULL)
+		fclose(f);
+}
+
+/* Looks in the answer for each name that stands behind MARK between AT and END,
+ * with BEFORE and AFTER around it; returns how many there were. */
+static int look_for(const char *at, const char *end, const char *mark,
+		const char *before, const char *after)
+{
+	char field[128];
+	int n = 0;
+
+	while((at = strstr(at, mark)) != NULL && at < end) {
+		at += strlen(mark);
+		at += strspn(at, " \n");
+		snprintf(field, sizeof(field), "%s%.*s%s", before,
+				(int)strspn(at, NAME_CHARS), at, after);
+		n++;
+		HOLDS(strstr(answer, field) != NULL, "a documented field");
+		if(strstr(answer, field) == NULL)
+			fprintf(stderr, "no field \"%s\" in: %.200s\n", field, answer);
+	}
+	return n;
+}
+
+/* Every field of the answer is marked with MARK between AT and END. */
+static void look_back(const char *at, const char *end, const char *mark)
+{
+	const char *line = answer;
+	char name[128];
+	const char *found;
+
+	while((line = strstr(line, "\n\t")) != NULL) {
+		size_t n = strspn(line + 2, NAME_CHARS);
+
+		snprintf(name, sizeof(name), "%s%.*s%c", mark, (int)n, line + 2,
+				mark[strlen(mark) - 1] == '>' ? '<' : '"');
+		found = strstr(at, name);
+		HOLDS(line[2 + n] == ':' && found != NULL && found < end,
+				"a field that is documented");
+		if(found == NULL || found >= end)
+			fprintf(stderr, "not documented: %s\n", name);
+		line++;
+	}
+}
+
+static const struct
+{
+	const char *section; /* id in rpc.xml */
+	const char *cmd;
+	const char *mark; /* in front of a name of a field */
+	int least;		  /* so many fields */
+	bool all;		  /* the answer has no other fields */
+} documented[] = {{"tls.r.info", "tls.info", FIELD, 5, true},
+		{"tls.r.mem", "tls.mem", FIELD, 11, true},
+		{"tls.r.list", "tls.list", FIELD, 21, true},
+		{"tls.r.options", "tls.options", FIELD, 9, false},
+		{"tls.r.profiles", "tls.profiles", FIELD, 7, false},
+		{"tls.r.certs", "tls.certs", FIELD, 9, true},
+		{"tls.r.explain", "tls.explain server 127.0.0.1:1", FIELD, 8, true}};
+
+static void test_documented(void)
+{
+	static char rpc[1 << 17];
+	static char params[1 << 18];
+	struct host_config cfg = {.tls_cfg = many_profiles};
+	struct host_kam kam;
+	struct peer p;
+	size_t i;
+
+	if(!started(&kam, &cfg))
+		return;
+	read_doc("rpc.xml", rpc, sizeof(rpc));
+	read_doc("params.xml", params, sizeof(params));
+	HOLDS(open_peers(&kam, &p, 1) == 1, "a connection");
+	for(i = 0; i < sizeof(documented) / sizeof(documented[0]); i++) {
+		const char *at = strstr(rpc, documented[i].section);
+		const char *end = at ? strstr(at, "</section>") : NULL;
+
+		HOLDS(end && answers(&kam, documented[i].cmd, true, "{"),
+				documented[i].section);
+		HOLDS(end
+						&& look_for(at, end, documented[i].mark, "\n\t", ": ")
+								   >= documented[i].least,
+				documented[i].section);
+		if(end && documented[i].all)
+			look_back(at, end, documented[i].mark);
+	}
+	HOLDS(answers(&kam, "tls.options", true, "{")
+					&& look_for(params, params + strlen(params), OPTION, "\n\t",
+							   ": ")
+							   > 20,
+			"the settings");
+	HOLDS(answers(&kam, "tls.stats", true, "{"), "the counters");
+	look_back(rpc, rpc + strlen(rpc), STATISTIC);
+	HOLDS(answers(&kam, "stats.get_statistics tls:", true, "tls:")
+					&& look_for(
+							   rpc, rpc + strlen(rpc), STATISTIC, "tls:", " = ")
+							   > 60,
+			"the statistics");
+	peer_close(&p);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {{"ids", test_ids},
 		{"list", test_list}, {"list under load", test_list_under_load},
 		{"memory", test_mem}, {"reload", test_reload}, {"check", test_check},
@@ -798,6 +919,7 @@ static const struct suite_test tests[] = {{"ids", test_ids},
 		{"reload without a file", test_reload_without_file},
 		{"kill", test_kill}, {"profiles", test_profiles},
 		{"kill inside a record", test_kill_in_record},
-		{"settings", test_settings}, {NULL, NULL}};
+		{"settings", test_settings}, {"documented", test_documented},
+		{NULL, NULL}};
 
 const struct suite suite_rpc = {"rpc", NULL, NULL, tests};
