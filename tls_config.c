@@ -33,11 +33,12 @@ _Static_assert(TLS_PROFILE_OPTION_COUNT <= 64, "option_set is too small");
 /* Who a section is: never inherited. */
 #define IDENTITY (BIT(server_name) | BIT(server_name_mode) | BIT(server_id))
 #define TRUST (BIT(ca_list) | BIT(ca_path))
-#define SECOND_PAIR \
-	(BIT(certificate2) | BIT(private_key2) | BIT(private_key_password2))
+#define SECOND_PAIR                                                     \
+	(BIT(certificate2) | BIT(private_key2) | BIT(private_key_password2) \
+			| BIT(ocsp_file2))
 #define CREDENTIALS                                                  \
 	(BIT(certificate) | BIT(private_key) | BIT(private_key_password) \
-			| SECOND_PAIR)
+			| BIT(ocsp_file) | SECOND_PAIR)
 
 /* One section as it was written. */
 struct draft
@@ -411,7 +412,7 @@ static option_set inherited(
 	if(to->set & TRUST)
 		take &= ~TRUST;
 	if(to->set & BIT(certificate))
-		take &= ~SECOND_PAIR;
+		take &= ~(SECOND_PAIR | BIT(ocsp_file));
 	return take & ~to->set;
 }
 

@@ -19,7 +19,7 @@
  *   - ca_list and ca_path are one thing: who names one of them does not
  *     inherit the other, so that own trust anchors never get company;
  *   - a section with a certificate of its own does not inherit the second
- *     certificate, key and password;
+ *     certificate, key and password, nor any OCSP response;
  *   - a server profile without a certificate gets cert.pem in BASE_DIR;
  *   - a private_key that nobody names is looked for in the file of the
  *     certificate (the stock module: in cert.pem, whatever the certificate),

@@ -16,6 +16,7 @@
 
 #include "tls_files.h"
 #include "tls_mem.h"
+#include "tls_ocsp.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 #include "tls_record.h"
@@ -54,6 +55,7 @@ struct tls_ctx
 	struct policy *policy;				/* counted */
 	struct tls_identity *identities[2]; /* counted; the second is another
 										   algorithm; NULL = none */
+	struct tls_ocsp_staple *staples[2]; /* counted; of the same, NULL = none */
 	unsigned char session_id[SHA256_DIGEST_LENGTH]; /* of all sessions */
 };
 
@@ -268,6 +270,28 @@ static int server_name_cb(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Staples what the CA says about the certificate that was chosen, when the
+ * client asks for it (RFC 6066 s8). The library has chosen by now; without a
+ * response that still holds, the client gets none. */
+static int staple_cb(SSL *ssl, void *arg)
+{
+	const struct tls_ctx_choice *choice = SSL_get_ex_data(ssl, choice_index);
+	const X509 *cert = SSL_get_certificate(ssl);
+	size_t i;
+
+	(void)arg;
+	for(i = 0; choice != NULL && i < 2; i++) {
+		const struct tls_ctx *ctx = choice->ctx;
+
+		if(ctx->staples[i] != NULL && ctx->identities[i] != NULL
+				&& tls_identity_is(ctx->identities[i], cert)
+				&& tls_ocsp_serve(ctx->staples[i], ssl, (int64_t)time(NULL))
+						   == TLS_RC_OK)
+			return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
 /* ---- parts of a context ---- */
 
 /* Says what is weak or soon over with identity WHICH of CTX. */
@@ -385,6 +409,42 @@ static void setup_identities(struct build *b, struct tls_ctx *ctx)
 	complain(b, TLS_PROFILE_OPTION_certificate2, &err);
 }
 
+/* What is stapled to certificate WHICH. A response that does not hold now is
+ * no reason not to start; one that never could is. */
+static void setup_staple(struct build *b, struct tls_ctx *ctx, int which)
+{
+	const struct tls_profile_params *p = b->args->params;
+	enum tls_profile_option option = which ? TLS_PROFILE_OPTION_ocsp_file2
+										   : TLS_PROFILE_OPTION_ocsp_file;
+	struct tls_ocsp_args args = {.setting = which ? "ocsp_file2" : "ocsp_file",
+			.path = which ? p->ocsp_file2 : p->ocsp_file,
+			.identity = ctx->identities[which]};
+	struct tls_err err;
+	enum tls_rc rc;
+
+	/* the modparam reaches the client profile too */
+	if(args.path == NULL || b->args->role != TLS_ROLE_SERVER)
+		return;
+	if(args.identity == NULL) {
+		/* a certificate that could not be read has been complained about */
+		if(which ? p->certificate2 == NULL : p->certificate == NULL) {
+			tls_err_set(&err, TLS_RC_CONFIG, "%s: \"%s\" is set but %s is not",
+					args.setting, args.path,
+					which ? "certificate2" : "certificate");
+			complain(b, option, &err);
+		}
+		return;
+	}
+	if(ctx->policy != NULL)
+		args.store = SSL_CTX_get_cert_store(ctx->policy->ssl_ctx);
+	rc = tls_ocsp_load(
+			b->files, &args, (int64_t)time(NULL), &ctx->staples[which], &err);
+	if(rc == TLS_RC_AGAIN)
+		warn(b, option, "%s", err.text);
+	else if(rc != TLS_RC_OK)
+		complain(b, option, &err);
+}
+
 /* The names that a server tells clients it would accept certificates of
  * (RFC 8446 s4.2.4, RFC 5246 s7.4.4). */
 static enum tls_rc setup_ca_names(
@@ -416,6 +476,11 @@ static void setup_trust(struct build *b, SSL_CTX *ctx)
 		warn(b, TLS_PROFILE_OPTION_ca_list,
 				"a profile verifies peers but trusts nobody: set ca_list or "
 				"ca_path, or every certificate is refused");
+	if(b->args->role == TLS_ROLE_SERVER && tls_verify_asks(p)
+			&& tls_verify_checks_status(p))
+		warn(b, TLS_PROFILE_OPTION_ocsp,
+				"ocsp: clients staple nothing, so a server profile checks "
+				"nothing; use crl to refuse revoked clients");
 	rc = tls_files_store(b->files, p, &store, &option, &err);
 	if(rc == TLS_RC_OK) {
 		SSL_CTX_set_cert_store(ctx, store); /* takes it over */
@@ -662,6 +727,7 @@ static void setup_extensions(struct build *b, struct policy *policy)
 	if(b->args->role == TLS_ROLE_SERVER) {
 		SSL_CTX_set_client_hello_cb(ctx, client_hello_cb, NULL);
 		SSL_CTX_set_tlsext_servername_callback(ctx, server_name_cb);
+		SSL_CTX_set_tlsext_status_cb(ctx, staple_cb);
 	} else if(!policy->tickets) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	}
@@ -739,6 +805,7 @@ static bool is_identity(enum tls_profile_option option)
 			TLS_PROFILE_OPTION_private_key_password,
 			TLS_PROFILE_OPTION_certificate2, TLS_PROFILE_OPTION_private_key2,
 			TLS_PROFILE_OPTION_private_key_password2,
+			TLS_PROFILE_OPTION_ocsp_file, TLS_PROFILE_OPTION_ocsp_file2,
 			TLS_PROFILE_OPTION_server_name, TLS_PROFILE_OPTION_server_name_mode,
 			TLS_PROFILE_OPTION_server_id, TLS_PROFILE_OPTION_strict_sni,
 			TLS_PROFILE_OPTION_sni};
@@ -868,6 +935,8 @@ static struct tls_ctx *build(struct build *b)
 	ctx->magic = CTX_MAGIC;
 	ctx->policy = policy_of(b);
 	setup_identities(b, ctx);
+	setup_staple(b, ctx, 0);
+	setup_staple(b, ctx, 1);
 	if(make_session_id(ctx, b->args, &err) != TLS_RC_OK)
 		complain(b, TLS_PROFILE_OPTION_COUNT, &err);
 	if(!b->failed && tls_mem_refused() != refused) {
@@ -916,6 +985,8 @@ void tls_ctx_free(struct tls_ctx **ctx)
 	c->magic = 0;
 	tls_identity_free(&c->identities[0]);
 	tls_identity_free(&c->identities[1]);
+	tls_ocsp_free(&c->staples[0]);
+	tls_ocsp_free(&c->staples[1]);
 	policy_free(c->policy);
 	OPENSSL_free(c);
 }

@@ -100,6 +100,8 @@ const char *tls_err_cause_text(enum tls_cause cause)
 			return "peer certificate revoked";
 		case TLS_CAUSE_CERT_NAME:
 			return "peer certificate for another name";
+		case TLS_CAUSE_CERT_STATUS:
+			return "no good OCSP response about the peer certificate";
 		case TLS_CAUSE_CERT_OTHER:
 			return "peer certificate refused";
 		case TLS_CAUSE_ALERT:

@@ -48,15 +48,16 @@ enum tls_cause
 	TLS_CAUSE_CERT_EXPIRED, /* the peer's is over or not valid yet */
 	TLS_CAUSE_CERT_CA,		/* no CA that we trust signed it */
 	TLS_CAUSE_CERT_REVOKED,
-	TLS_CAUSE_CERT_NAME,  /* it is for somebody else */
-	TLS_CAUSE_CERT_OTHER, /* it does not verify for another reason */
-	TLS_CAUSE_ALERT,	  /* the peer refused, with an alert */
-	TLS_CAUSE_TIMEOUT,	  /* handshake_timeout */
-	TLS_CAUSE_CLOSED,	  /* the stream ended in the middle */
-	TLS_CAUSE_GARBAGE,	  /* bytes that are no TLS, or break its rules */
-	TLS_CAUSE_LIMIT,	  /* a limit of ours */
-	TLS_CAUSE_MEMORY,	  /* shared memory is short */
-	TLS_CAUSE_INTERNAL,	  /* our own fault, or the library's */
+	TLS_CAUSE_CERT_NAME,   /* it is for somebody else */
+	TLS_CAUSE_CERT_STATUS, /* no good OCSP response about it */
+	TLS_CAUSE_CERT_OTHER,  /* it does not verify for another reason */
+	TLS_CAUSE_ALERT,	   /* the peer refused, with an alert */
+	TLS_CAUSE_TIMEOUT,	   /* handshake_timeout */
+	TLS_CAUSE_CLOSED,	   /* the stream ended in the middle */
+	TLS_CAUSE_GARBAGE,	   /* bytes that are no TLS, or break its rules */
+	TLS_CAUSE_LIMIT,	   /* a limit of ours */
+	TLS_CAUSE_MEMORY,	   /* shared memory is short */
+	TLS_CAUSE_INTERNAL,	   /* our own fault, or the library's */
 	TLS_CAUSE_COUNT
 };
 

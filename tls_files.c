@@ -959,6 +959,28 @@ const unsigned char *tls_identity_certificate(
 	return id->cert_der;
 }
 
+X509 *tls_identity_issuer(const struct tls_identity *id, X509 *cert)
+{
+	int i;
+
+	for(i = 0; i < sk_X509_num(id->chain); i++) {
+		X509 *issuer = sk_X509_value(id->chain, i);
+		EVP_PKEY *key = X509_get0_pubkey(issuer);
+
+		/* the name alone could be that of a CA that was renewed */
+		if(key != NULL && X509_check_issued(issuer, cert) == X509_V_OK
+				&& X509_verify(cert, key) == 1)
+			return issuer;
+	}
+	ERR_clear_error();
+	return NULL;
+}
+
+bool tls_identity_is(const struct tls_identity *id, const X509 *cert)
+{
+	return cert != NULL && atomic_load(&id->cert) == cert;
+}
+
 /* ---- use ---- */
 
 /* The key object of this process, made at first use; NULL on failure. */

@@ -20,6 +20,7 @@
 #include "tls_params.h"
 
 struct ssl_st;
+struct x509_st;
 struct x509_store_st;
 struct evp_pkey_st;
 struct tls_files;
@@ -102,6 +103,14 @@ int64_t tls_identity_not_after(const struct tls_identity *id);
 /* DER of the own certificate, borrowed, and its length in *N_OUT. */
 const unsigned char *tls_identity_certificate(
 		const struct tls_identity *id, size_t *n_out);
+
+/* The certificate in the chain of ID that signed CERT, which is that of ID;
+ * borrowed, NULL = none. */
+struct x509_st *tls_identity_issuer(
+		const struct tls_identity *id, struct x509_st *cert);
+
+/* True when CERT, which a connection shows, is the object that ID gave it. */
+bool tls_identity_is(const struct tls_identity *id, const struct x509_st *cert);
 
 /* Gives SSL the certificate, the chain and the key object of the calling
  * process, which are made when they are used for the first time. TLS_RC_OK;

@@ -57,6 +57,8 @@
 			"failed: the peer's certificate is revoked")                       \
 	X(FAILED_CERT_NAME, "handshakes_failed_cert_name",                         \
 			"failed: the peer's certificate is for another name")              \
+	X(FAILED_CERT_STATUS, "handshakes_failed_cert_status",                     \
+			"failed: no good OCSP response about the peer's certificate")      \
 	X(FAILED_CERT_OTHER, "handshakes_failed_cert_other",                       \
 			"failed: the peer's certificate does not verify")                  \
 	X(FAILED_ALERT, "handshakes_failed_alert",                                 \

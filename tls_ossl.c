@@ -288,6 +288,7 @@ static enum tls_cause cause_of(unsigned long code)
 		case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
 			return TLS_CAUSE_CERT_MISSING;
 		case SSL_R_CERTIFICATE_VERIFY_FAILED:
+		case SSL_R_INVALID_STATUS_RESPONSE:
 			return TLS_CAUSE_CERT_OTHER;
 		case SSL_R_UNEXPECTED_EOF_WHILE_READING:
 			return TLS_CAUSE_CLOSED;
@@ -315,6 +316,10 @@ enum tls_cause tls_ossl_verify_cause(long result)
 		case X509_V_ERR_EMAIL_MISMATCH:
 		case X509_V_ERR_IP_ADDRESS_MISMATCH:
 			return TLS_CAUSE_CERT_NAME;
+		case X509_V_ERR_OCSP_VERIFY_NEEDED:
+		case X509_V_ERR_OCSP_VERIFY_FAILED:
+		case X509_V_ERR_OCSP_CERT_UNKNOWN:
+			return TLS_CAUSE_CERT_STATUS;
 		default:
 			return TLS_CAUSE_CERT_OTHER;
 	}

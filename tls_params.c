@@ -526,6 +526,10 @@ static enum tls_rc check_text(
 			&& strcasecmp(value, "chain"))
 		return tls_err_set(err, TLS_RC_CONFIG,
 				"unknown word \"%s\" (use leaf or chain)", value);
+	if(index == TLS_PROFILE_OPTION_ocsp && strcasecmp(value, "off")
+			&& strcasecmp(value, "check") && strcasecmp(value, "require"))
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"unknown word \"%s\" (use off, check or require)", value);
 	if(index == TLS_PROFILE_OPTION_sni
 			&& (tls_name_normalise(value, strlen(value), name)
 					|| tls_name_is_ip(name, strlen(name))))

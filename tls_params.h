@@ -134,7 +134,13 @@ enum tls_role
 	X(strict_sni, BOOL, 0, 0, 1, "strict_sni", "strict_sni", NULL, 0,          \
 			"refuse clients that ask for a name that no profile has")          \
 	X(sni, STR, NULL, 0, 0, "sni", "sni", NULL, 0,                             \
-			"name that clients send: a host name, auto or none")
+			"name that clients send: a host name, auto or none")               \
+	X(ocsp_file, PATH, NULL, 0, 0, "ocsp_file", "ocsp_file", NULL, 0,          \
+			"OCSP response in DER form that is stapled to certificate")        \
+	X(ocsp_file2, PATH, NULL, 0, 0, "ocsp_file2", "ocsp_file2", NULL, 0,       \
+			"OCSP response in DER form that is stapled to certificate2")       \
+	X(ocsp, STR, NULL, 0, 0, "ocsp", "ocsp", NULL, 0,                          \
+			"off, check or require: OCSP responses that servers staple")
 
 /* Settings of the whole module. The rows are
  *   X(member, TYPE, default, minimum, maximum, modparam, cfg variable,

@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "tls_ident.h"
 #include "tls_name.h"
+#include "tls_ocsp.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 
@@ -30,6 +32,17 @@
 /* Longest entry of a list with its 0 byte: an address in brackets. */
 #define ENTRY_MAX (TLS_NAME_MAX + 3)
 
+/* The value of status_request in the extension of RFC 7633 s4. */
+#define FEATURE_STATUS_REQUEST 5
+
+/* What a client wants of the OCSP response that a server staples. */
+enum ocsp_mode
+{
+	OCSP_OFF = 0, /* does not ask */
+	OCSP_CHECK,	  /* what comes has to be good */
+	OCSP_REQUIRE  /* and it has to come */
+};
+
 /* What is checked besides the chain; hangs on the context. */
 struct policy
 {
@@ -37,7 +50,8 @@ struct policy
 	enum tls_ident_mode mode;
 	bool wildcards;
 	bool for_sip; /* verify_eku */
-	char *names;  /* owned; peer_names as written, or NULL */
+	enum ocsp_mode ocsp;
+	char *names; /* owned; peer_names as written, or NULL */
 	size_t n_pins;
 	unsigned char (*pins)[TLS_IDENT_PIN_BYTES]; /* owned */
 };
@@ -180,19 +194,15 @@ static void describe(const X509 *cert, char *out, size_t size)
 	BN_free(number);
 }
 
-/* Keeps the first failure of a verification: later ones are often only what
- * follows from it. MORE goes behind the description. */
-static void note_failure(X509_STORE_CTX *store, const char *more)
+/* Keeps in STATE that CERT (NULL = none) at DEPTH failed with RESULT. MORE goes
+ * in front of its description. */
+static void keep_failure(struct tls_verify_state *state, long result, int depth,
+		const X509 *cert, const char *more)
 {
-	struct tls_verify_state *state = store != NULL ? state_in(store) : NULL;
-	const X509 *cert;
 	char who[400] = "";
 
-	if(state == NULL || state->result != X509_V_OK)
-		return;
-	state->result = X509_STORE_CTX_get_error(store);
-	state->depth = X509_STORE_CTX_get_error_depth(store);
-	cert = X509_STORE_CTX_get_current_cert(store);
+	state->result = result;
+	state->depth = depth;
 	if(cert != NULL)
 		describe(cert, who, sizeof(who));
 	state->text = tls_port_alloc(TLS_ERR_TEXT_MAX);
@@ -200,6 +210,18 @@ static void note_failure(X509_STORE_CTX *store, const char *more)
 		snprintf(state->text, TLS_ERR_TEXT_MAX, "(%s) at depth %d%s%s",
 				X509_verify_cert_error_string(state->result), state->depth,
 				more, who);
+}
+
+/* Keeps the first failure of a verification: later ones are often only what
+ * follows from it. */
+static void note_failure(X509_STORE_CTX *store, const char *more)
+{
+	struct tls_verify_state *state = store != NULL ? state_in(store) : NULL;
+
+	if(state != NULL && state->result == X509_V_OK)
+		keep_failure(state, X509_STORE_CTX_get_error(store),
+				X509_STORE_CTX_get_error_depth(store),
+				X509_STORE_CTX_get_current_cert(store), more);
 }
 
 /* optional_no_ca: every chain passes the handshake; the verdict stays in the
@@ -341,6 +363,98 @@ static int verify_cb(X509_STORE_CTX *store, void *arg)
 	return good > 0 ? 1 : 0;
 }
 
+/* ---- OCSP ---- */
+
+/* The verdict RESULT about the server's certificate. */
+static int refuse_status(
+		SSL *ssl, const X509 *cert, long result, const char *text)
+{
+	struct tls_verify_state *state = state_of(ssl);
+	char more[256];
+
+	snprintf(more, sizeof(more), ", %s", text);
+	if(state != NULL) {
+		tls_port_free(state->text);
+		state->text = NULL;
+		keep_failure(state, result, 0, cert, more);
+	}
+	SSL_set_verify_result(ssl, result);
+	return 0;
+}
+
+/* Did the CA say that servers with CERT staple (RFC 7633 s4)? An extension that
+ * cannot be read says yes. */
+static bool must_staple(const X509 *cert)
+{
+	int critical = -1, i;
+	TLS_FEATURE *features =
+			X509_get_ext_d2i(cert, NID_tlsfeature, &critical, NULL);
+	bool must = features == NULL && critical != -1;
+
+	for(i = 0; i < sk_ASN1_INTEGER_num(features); i++) {
+		if(ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i))
+				== FEATURE_STATUS_REQUEST)
+			must = true;
+	}
+	TLS_FEATURE_free(features);
+	return must;
+}
+
+static long result_of(enum tls_ocsp_status status)
+{
+	switch(status) {
+		case TLS_OCSP_GOOD:
+			return X509_V_OK;
+		case TLS_OCSP_REVOKED:
+			return X509_V_ERR_CERT_REVOKED;
+		case TLS_OCSP_UNKNOWN:
+			return X509_V_ERR_OCSP_CERT_UNKNOWN;
+		case TLS_OCSP_OLD:
+		case TLS_OCSP_EARLY:
+		case TLS_OCSP_REFUSED:
+		case TLS_OCSP_FOREIGN:
+		case TLS_OCSP_BROKEN:
+			break;
+	}
+	return X509_V_ERR_OCSP_VERIFY_FAILED;
+}
+
+/* Looks at what the server stapled, when its flight is complete and the chain
+ * is verified. For 0 the library sends bad_certificate_status_response (RFC
+ * 6066 s8). A resumed handshake has no response; no client profile resumes,
+ * and require would refuse it. */
+static int status_cb(SSL *ssl, void *arg)
+{
+	const struct policy *policy = policy_of(ssl);
+	const X509 *cert = SSL_get0_peer_certificate(ssl);
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	struct tls_ocsp_verdict verdict;
+	const unsigned char *der = NULL;
+	long n = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
+
+	(void)arg;
+	if(policy == NULL || policy->ocsp == OCSP_OFF)
+		return 1;
+	if(der == NULL || n <= 0) {
+		if(policy->ocsp == OCSP_REQUIRE)
+			return refuse_status(ssl, cert, X509_V_ERR_OCSP_VERIFY_NEEDED,
+					"the server stapled no OCSP response");
+		if(cert != NULL && must_staple(cert))
+			return refuse_status(ssl, cert, X509_V_ERR_OCSP_VERIFY_NEEDED,
+					"its CA wants an OCSP response and the server stapled "
+					"none");
+		return 1;
+	}
+	/* the issuer behind it is the one that was verified */
+	tls_ocsp_judge(der, (size_t)n, sk_X509_value(chain, 0),
+			sk_X509_value(chain, 1), (int64_t)time(NULL), &verdict);
+	if(verdict.status == TLS_OCSP_GOOD)
+		return 1;
+	return refuse_status(ssl, cert, result_of(verdict.status), verdict.text);
+}
+
+/* ---- sessions that come back ---- */
+
 /* Tickets carry the peer's certificate and are renewed whenever they are
  * used: one that has expired meanwhile asks for a full handshake. */
 static SSL_TICKET_RETURN ticket_cb(SSL *ssl, SSL_SESSION *session,
@@ -391,6 +505,43 @@ static enum tls_rc set_mode(struct policy *policy,
 	if(!policy->for_sip && strcasecmp(eku, "off"))
 		return tls_err_set(err, TLS_RC_CONFIG,
 				"verify_eku: \"%s\" is neither off nor sip", eku);
+	return TLS_RC_OK;
+}
+
+/* What the word of PARAMS means; CHECK for one that nobody knows. */
+static enum ocsp_mode ocsp_mode_of(
+		const struct tls_profile_params *params, bool *known)
+{
+	const char *word = params->ocsp != NULL ? params->ocsp : "off";
+
+	*known = true;
+	if(!strcasecmp(word, "off"))
+		return OCSP_OFF;
+	if(!strcasecmp(word, "require"))
+		return OCSP_REQUIRE;
+	*known = !strcasecmp(word, "check");
+	return OCSP_CHECK;
+}
+
+bool tls_verify_checks_status(const struct tls_profile_params *params)
+{
+	bool known;
+
+	return ocsp_mode_of(params, &known) != OCSP_OFF;
+}
+
+/* Servers ask their clients for no response. */
+static enum tls_rc set_ocsp(struct policy *policy, enum tls_role role,
+		const struct tls_profile_params *params, struct tls_err *err)
+{
+	bool known;
+	enum ocsp_mode mode = ocsp_mode_of(params, &known);
+
+	if(!known)
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"ocsp: \"%s\" is none of off, check and require", params->ocsp);
+	if(role == TLS_ROLE_CLIENT)
+		policy->ocsp = mode;
 	return TLS_RC_OK;
 }
 
@@ -472,6 +623,7 @@ static enum tls_rc check_sense(const struct policy *policy, enum tls_role role,
 	const char *setting = policy->mode != TLS_IDENT_OFF ? "verify_name"
 						  : policy->n_pins > 0			? "peer_pin"
 						  : policy->for_sip				? "verify_eku"
+						  : policy->ocsp != OCSP_OFF	? "ocsp"
 														: NULL;
 
 	if(setting != NULL && (policy->lax || !tls_verify_asks(params)))
@@ -505,6 +657,8 @@ static enum tls_rc policy_new(struct policy **out, enum tls_role role,
 	if(rc == TLS_RC_OK)
 		rc = set_pins(policy, params, err);
 	if(rc == TLS_RC_OK)
+		rc = set_ocsp(policy, role, params, err);
+	if(rc == TLS_RC_OK)
 		rc = check_sense(policy, role, params, err);
 	if(rc == TLS_RC_OK)
 		*out = policy;
@@ -533,6 +687,10 @@ enum tls_rc tls_verify_setup(SSL_CTX *ctx, enum tls_role role,
 	SSL_CTX_set_verify(ctx, mode, policy->lax ? accept_all_cb : obey_cb);
 	SSL_CTX_set_verify_depth(ctx, params->verify_depth);
 	SSL_CTX_set_cert_verify_callback(ctx, verify_cb, policy);
+	if(policy->ocsp != OCSP_OFF) {
+		SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
+		SSL_CTX_set_tlsext_status_cb(ctx, status_cb);
+	}
 	if(role == TLS_ROLE_SERVER
 			&& SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_cb, NULL) != 1)
 		return tls_ossl_fail(err, TLS_RC_TLS, "could not watch tickets");
@@ -579,10 +737,26 @@ static int is_visible(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-/* The revocation lists of PATH: a file, or every regular file of a directory
- * in the order of their names. */
-static enum tls_rc digest_crl(
-		EVP_MD_CTX *md, const char *path, struct tls_err *err)
+/* The names that the library looks for in a hashed directory: 0a0b0c0d.0, or
+ * 0a0b0c0d.r0 for a revocation list. It never opens others. */
+static int is_hashed(const struct dirent *entry)
+{
+	const char *at = entry->d_name;
+	size_t n = strspn(at, "0123456789abcdef");
+
+	if(n != 8 || at[n] != '.')
+		return 0;
+	at += n + 1;
+	at += *at == 'r';
+	return *at != '\0' && at[strspn(at, "0123456789")] == '\0';
+}
+
+/* What is in PATH: a file, or the regular files of a directory that MATTERS
+ * picks, with their names, which decide in a hashed directory, in their order.
+ */
+static enum tls_rc digest_path(EVP_MD_CTX *md, const char *setting,
+		const char *path, int (*matters)(const struct dirent *),
+		struct tls_err *err)
 {
 	struct dirent **entries = NULL;
 	enum tls_rc rc = TLS_RC_OK;
@@ -591,14 +765,18 @@ static enum tls_rc digest_crl(
 	int n, i, length;
 
 	if(path == NULL || stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-		return digest_file(md, "crl", path, err);
-	n = scandir(path, &entries, is_visible, alphasort);
+		return digest_file(md, setting, path, err);
+	n = scandir(path, &entries, matters, alphasort);
 	for(i = 0; i < n && rc == TLS_RC_OK; i++) {
 		length =
 				snprintf(file, sizeof(file), "%s/%s", path, entries[i]->d_name);
-		if(length > 0 && (size_t)length < sizeof(file) && stat(file, &st) == 0
-				&& S_ISREG(st.st_mode))
-			rc = digest_file(md, "crl", file, err);
+		if(length <= 0 || (size_t)length >= sizeof(file) || stat(file, &st) != 0
+				|| !S_ISREG(st.st_mode))
+			continue;
+		rc = digest_text(md, entries[i]->d_name)
+					 ? digest_file(md, setting, file, err)
+					 : tls_ossl_fail(
+							 err, TLS_RC_NOMEM, "could not digest a policy");
 	}
 	for(i = 0; i < n; i++)
 		(free)(entries[i]); /* libc made them */
@@ -622,11 +800,14 @@ enum tls_rc tls_verify_digest(EVP_MD_CTX *md,
 			|| !digest_text(md, params->verify_name)
 			|| !digest_text(md, params->peer_names)
 			|| !digest_text(md, params->verify_eku)
-			|| !digest_text(md, params->peer_pin))
+			|| !digest_text(md, params->peer_pin)
+			|| !digest_text(md, params->ocsp))
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "could not digest a policy");
 	rc = digest_file(md, "ca_list", params->ca_list, err);
 	if(rc == TLS_RC_OK)
-		rc = digest_crl(md, params->crl, err);
+		rc = digest_path(md, "ca_path", params->ca_path, is_hashed, err);
+	if(rc == TLS_RC_OK)
+		rc = digest_path(md, "crl", params->crl, is_visible, err);
 	return rc;
 }
 

@@ -4,7 +4,7 @@
  */
 
 /* Verdict on the peer: which certificates are asked for, what of them is
- * checked (chain, pins, purpose, name) and why the first check failed.
+ * checked (chain, pins, purpose, name, OCSP) and why the first check failed.
  * Keeps the policy of a profile with its OpenSSL context and the verdict with
  * the connection; knows no socket and logs nothing. Called by tls_ctx while a
  * context is built, by tls_conn under the connection's lock and by OpenSSL in
@@ -84,6 +84,9 @@ bool tls_verify_is_lax(const struct ssl_st *ssl);
 
 /* True when PARAMS ask the peer for a certificate. */
 bool tls_verify_asks(const struct tls_profile_params *params);
+
+/* True when PARAMS look at stapled OCSP responses. */
+bool tls_verify_checks_status(const struct tls_profile_params *params);
 
 /* True when PARAMS refuse peers without a certificate. */
 bool tls_verify_requires(const struct tls_profile_params *params);

@@ -54,6 +54,7 @@ layers()
 2 tls_x509.c tls_x509.h
 2 tls_verify.c tls_verify.h
 2 tls_ident.c tls_ident.h
+2 tls_ocsp.c tls_ocsp.h
 2 tls_bio.c tls_bio.h
 2 tls_rand.c tls_rand.h
 2 tls_start.c tls_start.h

@@ -205,6 +205,19 @@ static void fail(struct peer *p, enum peer_end end)
 		snprintf(p->err, sizeof(p->err), "connection ended: %d", (int)end);
 }
 
+/* Staples what the settings say. */
+static int staple_cb(SSL *ssl, void *arg)
+{
+	const struct peer_opt *opt = arg;
+	unsigned char *copy = OPENSSL_memdup(opt->staple, opt->n_staple);
+
+	if(copy == NULL
+			|| SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)opt->n_staple)
+					   != 1)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 /* Puts the settings of OPT into the context. */
 static bool set_ctx(SSL_CTX *ctx, const struct peer_opt *opt, bool server)
 {
@@ -220,6 +233,12 @@ static bool set_ctx(SSL_CTX *ctx, const struct peer_opt *opt, bool server)
 			&& SSL_CTX_use_PrivateKey_file(ctx, opt->key, SSL_FILETYPE_PEM)
 					   != 1)
 		return false;
+	if(opt->ask_status)
+		SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
+	if(opt->staple) {
+		SSL_CTX_set_tlsext_status_cb(ctx, staple_cb);
+		SSL_CTX_set_tlsext_status_arg(ctx, (void *)(uintptr_t)opt);
+	}
 	if(opt->ca) {
 		if(SSL_CTX_load_verify_locations(ctx, opt->ca, NULL) != 1)
 			return false;

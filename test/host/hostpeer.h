@@ -46,6 +46,10 @@ struct peer_opt
 	size_t chop;		 /* bytes per TCP segment, 0 = as many as there are */
 	int require_client;	 /* server: ask for the client's certificate */
 	bool old_versions;	 /* security level 0, so that TLS 1.0 can be tried */
+	bool ask_status;	 /* client: ask for an OCSP response */
+	const unsigned char *staple; /* server: the OCSP response, borrowed until
+									the handshake is over; NULL = none */
+	size_t n_staple;
 };
 
 /* One connection. */

@@ -48,6 +48,7 @@ extern const struct suite suite_peers;	 /* other TLS programs */
 extern const struct suite suite_stock;	 /* the server's own module as a peer */
 extern const struct suite suite_reuse;	 /* who may get a message */
 extern const struct suite suite_event;	 /* event routes */
+extern const struct suite suite_ocsp;	 /* what is stapled */
 extern const struct suite suite_script;	 /* what scripts can read */
 extern const struct suite suite_others;	 /* other users of OpenSSL beside us */
 

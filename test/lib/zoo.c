@@ -232,6 +232,14 @@ void zoo_init(void)
 	save(stranger.name, ".pem", stranger.cert, false);
 }
 
+void zoo_authority(enum zoo_issuer which, X509 **cert, EVP_PKEY **key)
+{
+	const struct authority *from = which == ZOO_CA ? &ca : &stranger;
+
+	*cert = from->cert;
+	*key = from->key;
+}
+
 void zoo_revoke(X509 *cert)
 {
 	X509_REVOKED *entry = X509_REVOKED_new();
@@ -321,6 +329,8 @@ X509 *zoo_make(const struct zoo_spec *spec)
 		add_extension(cert, NID_ext_key_usage, spec->eku);
 	if(spec->usage != NULL)
 		add_extension(cert, NID_key_usage, spec->usage);
+	if(spec->must_staple)
+		add_extension(cert, NID_tlsfeature, "status_request");
 	if(spec->issuer == ZOO_SELF) {
 		sign(cert, NULL, key);
 		save(spec->name, ".pem", cert, false);

@@ -35,6 +35,7 @@ struct zoo_spec
 	const char *san;
 	const char *eku;   /* as in openssl.cnf, e.g. "serverAuth" */
 	const char *usage; /* key usage, as there */
+	bool must_staple;  /* TLS feature status_request, RFC 7633 */
 	long from, to;	   /* seconds from now; both 0 = ordinary */
 	enum zoo_issuer issuer;
 	int between; /* number of CAs between the CA and this one */
@@ -50,6 +51,9 @@ X509 *zoo_make(const struct zoo_spec *spec);
 
 /* The private key of the animal that zoo_make made last, borrowed. */
 EVP_PKEY *zoo_key(void);
+
+/* The certificate and key of the CA WHICH, borrowed. */
+void zoo_authority(enum zoo_issuer which, X509 **cert, EVP_PKEY **key);
 
 /* Adds CERT to the revoked ones. */
 void zoo_revoke(X509 *cert);

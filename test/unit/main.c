@@ -41,6 +41,7 @@
 	X(x509)      \
 	X(verify)    \
 	X(ident)     \
+	X(ocsp)      \
 	X(zoo)       \
 	X(resume)    \
 	X(hold)      \

@@ -191,6 +191,9 @@ static void has_every_value(void)
 	CU_ASSERT_STRING_EQUAL(p->server_name, "example.org");
 	CU_ASSERT_EQUAL(p->server_name_mode, 1);
 	CU_ASSERT_STRING_EQUAL(p->server_id, "label");
+	CU_ASSERT_STRING_EQUAL(p->ocsp, "require");
+	CU_ASSERT_STRING_EQUAL(params_at(d, 0)->ocsp_file, "./staple.der");
+	CU_ASSERT_STRING_EQUAL(params_at(d, 0)->ocsp_file2, "./staple2.der");
 	tls_domains_unref(&d);
 }
 
@@ -208,6 +211,7 @@ static void fills_holes(void)
 	mod.private_key_password = (char *)"m";
 	mod.ca_path = (char *)"m-ca";
 	mod.crl = (char *)"m-crl.pem";
+	mod.ocsp_file = (char *)"m.der";
 	mod.cipher_list = (char *)"MOD";
 	mod.server_name = (char *)"mod.example";
 	mod.server_id = (char *)"mod";
@@ -220,7 +224,7 @@ static void fills_holes(void)
 					"[client:any]\nserver_id=a\n"					 /* 2 */
 					"[client:any]\nserver_id=b\ncertificate=b.pem\n" /* 3 */
 					"[server:default]\nca_list=d-ca.pem\n"			 /* 4 */
-					"verify_depth=5\ncertificate2=d2.pem\n"
+					"verify_depth=5\ncertificate2=d2.pem\nocsp_file2=d2.der\n"
 					"server_id=d\n"
 					"[client:default]\nverify_cert=yes\n", /* 5 */
 					&d, NULL),
@@ -243,6 +247,12 @@ static void fills_holes(void)
 	CU_ASSERT_PTR_NULL(params_at(d, 1)->ca_list);
 	CU_ASSERT_PTR_NULL(params_at(d, 1)->certificate2);
 	CU_ASSERT_PTR_NULL(params_at(d, 4)->ca_path);
+	/* a response is about one certificate and goes where that goes */
+	CU_ASSERT_STRING_EQUAL(params_at(d, 0)->ocsp_file, "/cfg/m.der");
+	CU_ASSERT_STRING_EQUAL(params_at(d, 0)->ocsp_file2, "/cfg/d2.der");
+	CU_ASSERT_PTR_NULL(params_at(d, 1)->ocsp_file);
+	CU_ASSERT_PTR_NULL(params_at(d, 1)->ocsp_file2);
+	CU_ASSERT_PTR_NULL(params_at(d, 2)->ocsp_file);
 	/* "" is a value; the key is named by the modparams */
 	CU_ASSERT_PTR_NULL(params_at(d, 1)->crl);
 	CU_ASSERT_STRING_EQUAL(params_at(d, 0)->crl, "/cfg/m-crl.pem");

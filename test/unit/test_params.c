@@ -328,6 +328,9 @@ static const struct option_row options[] = {
 		{{"session_tickets", NULL, NULL}, "off", "7"},
 		{{"strict_sni", NULL, NULL}, "yes", "perhaps"},
 		{{"sni", NULL, NULL}, "auto", "192.0.2.1"},
+		{{"ocsp_file", NULL, NULL}, "o.der", NULL},
+		{{"ocsp_file2", NULL, NULL}, "o2.der", NULL},
+		{{"ocsp", NULL, NULL}, "Require", "yes"},
 };
 
 static enum tls_rc set_all(struct tls_profile_params *p, size_t column)
@@ -409,7 +412,7 @@ static void copies_deep_or_not_at_all(void)
 		CU_ASSERT_EQUAL(port_stub_live_blocks(), blocks);
 	}
 	port_stub_fail_at(0);
-	CU_ASSERT_EQUAL(k, 24); /* 23 strings */
+	CU_ASSERT_EQUAL(k, 27); /* 26 strings */
 	CU_ASSERT_STRING_EQUAL(to.certificate, "/cfg/c.pem");
 	CU_ASSERT_PTR_NOT_EQUAL(to.certificate, from.certificate);
 	CU_ASSERT_EQUAL(to.verify_client, TLS_VERIFY_CLIENT_OPTIONAL);

@@ -149,27 +149,52 @@ static void digest_of(const struct tls_profile_params *params,
  * another policy, and so is each change of what they hold. */
 static void test_digests(void)
 {
-	unsigned char all[8][SHA256_DIGEST_LENGTH], again[SHA256_DIGEST_LENGTH];
+	unsigned char all[12][SHA256_DIGEST_LENGTH], again[SHA256_DIGEST_LENGTH],
+			other[SHA256_DIGEST_LENGTH];
+	char ca[PKI_PATH_MAX], lists[PKI_PATH_MAX], hashed[PKI_PATH_MAX];
 	struct tls_profile_params params;
 	size_t n = 0, i, k;
 
+	/* the buffers of pki_path do not last */
+	snprintf(ca, sizeof(ca), "%s", pki_path("ca.pem"));
+	snprintf(lists, sizeof(lists), "%s", pki_path("digested"));
+	snprintf(hashed, sizeof(hashed), "%s", pki_path("hashed"));
 	mkdir(pki_path("digested"), 0700);
 	tls_params_profile_init(&params);
 	digest_of(&params, all[n++]);
 	params.ca_list = (char *)(uintptr_t)TLS_PARAMS_SYSTEM_CA;
 	digest_of(&params, all[n++]);
-	params.ca_list = (char *)(uintptr_t)pki_path("ca.pem");
+	params.ca_list = ca;
 	digest_of(&params, all[n++]);
-	params.crl = (char *)(uintptr_t)pki_path("digested");
+	params.crl = lists;
 	digest_of(&params, all[n++]);
 	params.crl_check = (char *)(uintptr_t) "leaf";
 	digest_of(&params, all[n++]);
-	params.ca_path = (char *)(uintptr_t)pki_path("digested");
+	params.ca_path = lists;
 	digest_of(&params, all[n++]);
 	pki_join("digested/a.pem", "crl.pem", NULL);
 	digest_of(&params, all[n++]);
 	pki_join("digested/a.pem", "crl.pem", "ca.pem");
 	digest_of(&params, all[n++]);
+	/* a CA in a hashed directory: its name decides whether it is found */
+	mkdir(pki_path("hashed"), 0700);
+	params.ca_path = hashed;
+	digest_of(&params, all[n++]);
+	pki_join("hashed/0a0b0c0d.0", "ca.pem", NULL);
+	digest_of(&params, all[n++]);
+	/* what the library never opens does not have to be readable */
+	digest_of(&params, again);
+	pki_write("hashed/README", "", 0);
+	pki_write("hashed/0a0b0c0d.x", "", 0);
+	digest_of(&params, other);
+	CU_ASSERT_EQUAL(memcmp(other, again, sizeof(again)), 0);
+	unlink(pki_path("hashed/README"));
+	unlink(pki_path("hashed/0a0b0c0d.x"));
+	rename(pki_path("hashed/0a0b0c0d.0"), pki_path("hashed/0a0b0c0e.0"));
+	digest_of(&params, all[n++]);
+	params.ocsp = (char *)(uintptr_t) "require";
+	digest_of(&params, all[n++]);
+	CU_ASSERT_EQUAL_FATAL(n, sizeof(all) / sizeof(all[0]));
 	digest_of(&params, again);
 	CU_ASSERT_EQUAL(memcmp(all[n - 1], again, sizeof(again)), 0);
 	for(i = 0; i < n; i++) {
@@ -177,6 +202,7 @@ static void test_digests(void)
 			CU_ASSERT_NOT_EQUAL(memcmp(all[i], all[k], sizeof(again)), 0);
 	}
 	unlink(pki_path("digested/a.pem"));
+	unlink(pki_path("hashed/0a0b0c0e.0"));
 }
 
 void test_verify_add(void)

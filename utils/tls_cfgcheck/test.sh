@@ -43,6 +43,35 @@ certificate a 90
 certificate b 90
 certificate soon 3
 
+# An OCSP response about b.pem; SECONDS "from now" are for its end.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+	-keyout ca.key -out ca.pem -days 9 -subj /CN=ca 2>log || { cat log; exit 2; }
+openssl req -new -key b.key -subj /CN=b -out b.csr 2>log || { cat log; exit 2; }
+openssl x509 -req -in b.csr -CA ca.pem -CAkey ca.key -set_serial 0x10 \
+	-days 9 -out leaf.pem 2>log || { cat log; exit 2; }
+cat leaf.pem ca.pem >leaf-chain.pem
+respond() # FILE, LETTER: V for good, R for revoked
+{
+	if [ "$2" = R ]; then then=$(date -u +%y%m%d%H%M%SZ); else then=; fi
+	printf '%s\t491231235959Z\t%s\t10\tunknown\t/CN=b\n' "$2" "$then" >index
+	openssl ocsp -issuer ca.pem -cert leaf.pem -no_nonce -reqout req >log 2>&1
+	openssl ocsp -index index -CA ca.pem -rsigner ca.pem -rkey ca.key \
+		-reqin req -ndays 1 -respout "$1" >log 2>&1 || { cat log; exit 2; }
+}
+respond good.der V
+respond revoked.der R
+for staple in good.der revoked.der a.pem; do
+	cat >"ocsp-$staple.cfg" <<CFG
+[server:default]
+certificate = leaf-chain.pem
+private_key = b.key
+ocsp_file = $staple
+CFG
+done
+sed 's/leaf-chain.pem/a.pem/; s/b.key/a.key/' ocsp-good.der.cfg >ocsp-other.cfg
+printf '[client:default]\nocsp = yes\n' >ocsp-word.cfg
+printf '[client:default]\nocsp = check\n' >ocsp-lax.cfg
+
 cat >good.cfg <<'CFG'
 [server:default]
 certificate = a.pem
@@ -103,6 +132,19 @@ expect 0 "target of the request" "client by id" \
 expect 0 "weak.cfg:2:15: certificate: \"./soon.pem\" expires in" \
 	"a certificate that ends soon" -- weak.cfg
 expect 0 "weak.cfg:4:10: method: TLSv1.0+ allows" "an old version" -- weak.cfg
+
+expect 0 "ocsp-good.der.cfg: good" "a good OCSP response" \
+	-- ocsp-good.der.cfg
+expect 0 "ocsp-revoked.der.cfg:4:13: ocsp_file: \"./revoked.der\" is not" \
+	"a response that says revoked" -- ocsp-revoked.der.cfg
+expect 1 "ocsp-a.pem.cfg:4:13: ocsp_file: \"./a.pem\" is not stapled: it is no" \
+	"a file that is no OCSP response" -- ocsp-a.pem.cfg
+expect 1 "ocsp-other.cfg:4:13: ocsp_file" "a response of another certificate" \
+	-- ocsp-other.cfg
+expect 1 "ocsp-word.cfg:2:8: ocsp: unknown word" "no word of ocsp" \
+	-- ocsp-word.cfg
+expect 1 "ocsp: the peer's certificate is not verified" \
+	"ocsp without verification" -- ocsp-lax.cfg
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
