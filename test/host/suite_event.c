@@ -295,22 +295,60 @@ static void test_failed(void)
 static const char lua_script[] =
 		"function ksr_request_route()\n"
 		"	KSR.info(\"REQUEST\\n\")\n"
+		"	if KSR.pv.get(\"$hdr(X-Relay)\") ~= nil then\n"
+		"		KSR.pv.sets(\"$du\", KSR.pv.get(\"$hdr(X-Relay)\"))\n"
+		"		KSR.tm.t_relay()\n"
+		"		return\n"
+		"	end\n"
 		"	KSR.sl.sl_send_reply(200, \"OK\")\n"
 		"end\n"
 		"function tls_event(name)\n"
 		"	KSR.notice(\"EVENT \"..name..\" \"..tostring(KSR.tls.cget("
 		"\"tls_version\"))..\"\\n\")\n"
+		"	if name == \"tls:connection-out\" then\n"
+		"		if KSR.tls.cget(\"$tls_peer_subject_cn\") ~= "
+		"\"localhost\" then KSR.x.drop() end\n"
+		"		return\n"
+		"	end\n"
 		"	if KSR.tls.is_peer_verified() > 0 then KSR.x.drop() end\n"
 		"end\n";
+
+/* Connections that we open: one that the function lets pass, one that it
+ * drops. */
+static void kemi_out(struct host_kam *kam)
+{
+	static const char *const names[] = {"ecdsa", "client"};
+	struct peer in, out;
+	struct peer_opt opt;
+	char relay[96];
+	int i, lfd;
+
+	for(i = 0; i < 2; i++) {
+		lfd = listen_as(names[i], &opt, relay, sizeof(relay));
+		host_log_mark(kam);
+		HOLDS(peer_tcp(&in, kam->tcp_port) && peer_request(&in, 1, 300, relay)
+						&& peer_accept(&out, lfd, &opt, PEER_WAIT_MS),
+				"handshake");
+		HOLDS((peer_serve(&out, PEER_WAIT_MS) > 0) == (i == 0),
+				i ? "drop blocks the data" : "the data follows");
+		HOLDS(host_log_await(
+					  kam, "EVENT tls:connection-out TLSv1.3", PEER_WAIT_MS)
+						== 1,
+				"outgoing ones, once");
+		peer_close(&in);
+		peer_close(&out);
+		close(lfd);
+	}
+}
 
 static void test_kemi(void)
 {
 	struct host_config cfg = {.tls_cfg = PROFILES,
 			.params = "modparam(\"tls\", \"config\", \"@DIR@/tls.cfg\")\n"
 					  "modparam(\"tls\", \"event_callback\", \"tls_event\")\n",
-			.modules = "loadmodule \"app_lua.so\"\n"
-					   "modparam(\"app_lua\", \"load\", "
-					   "\"@CERTS@/event.lua\")\ncfgengine \"lua\"\n"};
+			.modules = FAST_TM "loadmodule \"app_lua.so\"\n"
+							   "modparam(\"app_lua\", \"load\", "
+							   "\"@CERTS@/event.lua\")\ncfgengine \"lua\"\n"};
 	struct peer_opt opt = {0};
 	struct host_kam kam;
 	struct peer p;
@@ -337,6 +375,7 @@ static void test_kemi(void)
 	HOLDS(host_log_await(&kam, "EVENT tls:connection-failed", PEER_WAIT_MS)
 					== 1,
 			"failures too");
+	kemi_out(&kam);
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 

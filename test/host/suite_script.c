@@ -58,10 +58,10 @@ static const struct form forms[] = {
 		{"san_uri", "$tls_%s_san_uri", "tls.%s.uri"},
 		{"san_uri_1", "$(tls_%s_san_uri[1])", "tls.%s.url[1]"},
 		{"san_ip", "$tls_%s_san_ip", "tls.%s.ip"},
-		{"count_dns", "$tls_%s_san_count(DNS)", NULL},
-		{"count_uri", "$tls_%s_san_count(URI)", NULL},
-		{"count_email", "$tls_%s_san_count(EMAIL)", NULL},
-		{"count_ip", "$tls_%s_san_count(IP)", NULL},
+		{"count_dns", "$tls_%s_san_count(DNS)", "tls.%s.count.DNS"},
+		{"count_uri", "$tls_%s_san_count(URI)", "tls.%s.count.URI"},
+		{"count_email", "$tls_%s_san_count(EMAIL)", "tls.%s.count.EMAIL"},
+		{"count_ip", "$tls_%s_san_count(IP)", "tls.%s.count.IP"},
 };
 #define N_FORMS (sizeof(forms) / sizeof(forms[0]))
 
@@ -72,25 +72,70 @@ static const char *const facts[] = {"$tls_version", "$tls_description",
 		"$tls_peer_selfsigned", "$tls(verify_result)", "$tls(verify_reason)",
 		"$tls(peer_name_ok)", "$tls(alpn)", "$tls(group)", "$tls(resumed)",
 		"$tls(profile)", "$tls(peer_name)", "$tls(p_subject_line)",
-		"$tls(m_subject_line)", "$tls(p_issuer_line)", "$tls(m_issuer_line)"};
+		"$tls(m_subject_line)", "$tls(p_issuer_line)", "$tls(m_issuer_line)",
+		"$tls(failure)"};
 #define N_FACTS (sizeof(facts) / sizeof(facts[0]))
 
 static const char *const fact_selects[] = {"tls", "tls.version", "tls.desc",
 		"tls.cipher", "tls.cipher.bits", "tls.server_name", "tls.peer.verified",
-		"tls.peer.revoked", "tls.peer.expired", "tls.peer.self_signed"};
+		"tls.peer.revoked", "tls.peer.expired", "tls.peer.self_signed",
+		"tls.serverName", "tls.description"};
 #define N_FACT_SELECTS (sizeof(fact_selects) / sizeof(fact_selects[0]))
+
+/* Every other word that a select knows. */
+struct alias
+{
+	const char *select;
+	const char *field; /* of cert_fields.sh */
+	int side;
+};
+
+static const struct alias aliases[] = {{"tls.me", "subject_cn", 1},
+		{"tls.myself", "subject_cn", 1},
+		{"tls.me.subj.commonName", "subject_cn", 1},
+		{"tls.peer.subject.common_name", "subject_cn", 0},
+		{"tls.peer.subject.name", "subject_cn", 0},
+		{"tls.peer.subject.localityName", "subject_locality", 0},
+		{"tls.peer.subject.locality_name", "subject_locality", 0},
+		{"tls.peer.subject.locality", "subject_locality", 0},
+		{"tls.peer.subject.countryName", "subject_country", 0},
+		{"tls.peer.subject.country_name", "subject_country", 0},
+		{"tls.peer.subject.country", "subject_country", 0},
+		{"tls.peer.subject.stateOrProvinceName", "subject_state", 0},
+		{"tls.peer.subject.state_or_province_name", "subject_state", 0},
+		{"tls.peer.subject.state", "subject_state", 0},
+		{"tls.peer.subject.organizationName", "subject_organization", 0},
+		{"tls.peer.subject.organization_name", "subject_organization", 0},
+		{"tls.peer.issuer.organization", "issuer_organization", 0},
+		{"tls.peer.subject.organizationalUnitName", "subject_unit", 0},
+		{"tls.peer.subject.organizational_unit_name", "subject_unit", 0},
+		{"tls.peer.subject.unit", "subject_unit", 0},
+		{"tls.peer.subject.uniqueIdentifier", "subject_uid", 0},
+		{"tls.peer.subject.unique_identifier", "subject_uid", 0},
+		{"tls.peer.serial_number", "serial", 0},
+		{"tls.peer.not_before", "notBefore", 0},
+		{"tls.peer.notAfter", "notAfter", 0},
+		{"tls.peer.emailAddress", "san_email", 0},
+		{"tls.peer.email_address", "san_email", 0},
+		{"tls.peer.hostname", "san_hostname", 0},
+		{"tls.my.dns[1]", "san_hostname_1", 1}, {"tls.peer.urn", "san_uri", 0},
+		{"tls.peer.IPAddress", "san_ip", 0},
+		{"tls.peer.ip_address", "san_ip", 0}};
+#define N_ALIASES (sizeof(aliases) / sizeof(aliases[0]))
 
 /* Values that are too long for a line of a reply: their MD5. */
 static const char *const pems[] = {"$(tls_peer_raw_cert{s.md5})",
 		"$(tls_my_raw_cert{s.md5})",
 		"$(tls_peer_urlencoded_cert{s.urldecode.param}{s.md5})",
 		"$(tls_my_urlencoded_cert{s.urldecode.param}{s.md5})",
-		"$(sel(tls.peer.rawCert){s.md5})",
+		"$(sel(tls.peer.rawCert){s.md5})", "$(sel(tls.peer.raw_cert){s.md5})",
+		"$(sel(tls.my.urlencoded_cert){s.urldecode.param}{s.md5})",
 		"$(sel(tls.peer.verified_cert_chain[0]){s.md5})",
 		"$(sel(tls.my.URLEncodedCert){s.urldecode.param}{s.md5})"};
 #define N_PEMS (sizeof(pems) / sizeof(pems[0]))
 
 static struct host_kam shared;
+static char route[65536];	   /* what the server's script asks */
 static char expected[2][8192]; /* what cert_fields.sh said: peer, my */
 
 /* ---- what openssl says ---- */
@@ -203,6 +248,8 @@ static const char functions_part[] =
 						   "		$tls(peer_name) = $null;\n"
 						   "		append_to_reply(\"X-Gone: "
 						   "$tls(peer_name)\\r\\n\");\n"
+						   "		if(tls_set_connect_server_id(\"none\")) "
+						   "append_to_reply(\"X-Id: yes\\r\\n\");\n"
 						   "	}\n"
 						   "	if($hdr(X-Ask) =~ \"^lua\") { "
 						   "lua_run(\"$hdr(X-Ask)\"); }\n"
@@ -231,7 +278,10 @@ static bool write_lua(const char *path)
 			snprintf(text, sizeof(text), forms[i].pv, sides[side]);
 			fprintf(f, "	say(\"V%zu\", \"%s\")\n", i, text);
 		}
-		fprintf(f, "	say(\"P\", \"tls_%s_raw_cert\")\nend\n", sides[side]);
+		fprintf(f,
+				"	say(\"P\", \"tls_%s_raw_cert\")\n"
+				"	say(\"U\", \"tls_%s_urlencoded_cert\")\nend\n",
+				sides[side], sides[side]);
 	}
 	fprintf(f, "function lua_facts()\n");
 	for(i = 0; i < N_FACTS; i++)
@@ -251,7 +301,9 @@ static bool write_lua(const char *path)
 			   "	KSR.pv.sets(\"$tls(peer_name)\", \"wished.example\")\n"
 			   "	say(\"Wish\", \"tls(peer_name)\")\n"
 			   "	KSR.pv.unset(\"$tls(peer_name)\")\n"
-			   "	say(\"Gone\", \"tls(peer_name)\")\nend\n");
+			   "	say(\"Gone\", \"tls(peer_name)\")\n"
+			   "	yes(\"Id\", KSR.tls.set_connect_server_id(\"none\"))\n"
+			   "end\n");
 	return fclose(f) == 0;
 }
 
@@ -264,13 +316,19 @@ static const char tls_cfg[] =
 
 static int suite_init(void)
 {
-	static char route[65536];
 	static struct host_config cfg = {.tls_cfg = tls_cfg,
 			.route = route,
 			.modules = "loadmodule \"app_lua.so\"\n"
 					   "modparam(\"app_lua\", \"load\", "
 					   "\"@CERTS@/script.lua\")\n"};
 
+	const char *words[N_ALIASES];
+	size_t i;
+
+	for(i = 0; i < N_ALIASES; i++)
+		words[i] = aliases[i].select;
+	add_lines(
+			route, sizeof(route), "aliases", 'F', "$sel(%s)", words, N_ALIASES);
 	add_forms(route, sizeof(route), 0);
 	add_forms(route, sizeof(route), 1);
 	add_lines(route, sizeof(route), "facts", 'F', "%s", facts, N_FACTS);
@@ -356,6 +414,40 @@ static void check_forms(int side, bool lua)
 	}
 }
 
+/* The header holds WANT, percent-encoded and with the ends of lines that WANT
+ * has lost. */
+static void is_encoded(const char *header, const char *want, const char *what)
+{
+	char got[8192], plain[8192], digits[3] = "";
+	const char *at = got;
+	size_t n = 0;
+
+	sip_header(answer, n_answer, header, got, sizeof(got));
+	for(; *at != '\0' && n < sizeof(plain) - 1; at++) {
+		plain[n] = *at == '+' ? ' ' : *at;
+		if(*at == '%' && at[1] != '\0') {
+			memcpy(digits, at + 1, 2);
+			plain[n] = (char)strtol(digits, NULL, 16);
+			at += 2;
+		}
+		n += plain[n] != '\n';
+	}
+	plain[n] = '\0';
+	HOLDS(strcmp(plain, want) == 0, what);
+}
+
+static void check_aliases(void)
+{
+	char header[32], want[4096];
+	size_t i;
+
+	for(i = 0; i < N_ALIASES; i++) {
+		expect(aliases[i].side, aliases[i].field, want, sizeof(want));
+		snprintf(header, sizeof(header), "X-F%zu", i);
+		is(header, want, aliases[i].select);
+	}
+}
+
 static void test_certificates(void)
 {
 	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -373,18 +465,23 @@ static void test_certificates(void)
 				check_forms(side, true);
 				expect(side, "raw_line", want, sizeof(want));
 				is("X-P", want, "the whole certificate in Lua");
+				is_encoded("X-U", want, "and percent-encoded");
 			}
 		}
+		if(ask("aliases"))
+			check_aliases();
 		if(ask("pems")) {
 			expect(0, "raw_md5", want, sizeof(want));
 			is("X-F0", want, pems[0]);
 			is("X-F2", want, pems[2]);
 			is("X-F4", want, pems[4]);
 			is("X-F5", want, pems[5]);
+			is("X-F7", want, pems[7]);
 			expect(1, "raw_md5", want, sizeof(want));
 			is("X-F1", want, pems[1]);
 			is("X-F3", want, pems[3]);
 			is("X-F6", want, pems[6]);
+			is("X-F8", want, pems[8]);
 		}
 		peer_close(&client);
 	}
@@ -432,6 +529,7 @@ static void check_facts(const char *verified, const char *result,
 	want[18] = subject[1];
 	want[19] = shown ? issuer : "<null>";
 	want[20] = issuer;
+	want[21] = "<null>"; /* nothing has failed */
 	for(i = 0; i < N_FACTS; i++) {
 		snprintf(header, sizeof(header), "X-F%zu", i);
 		is(header, want[i], facts[i]);
@@ -452,6 +550,8 @@ static void check_fact_selects(const char *verified)
 	want[5] = "one.example.org";
 	want[6] = verified;
 	want[7] = want[8] = want[9] = "0";
+	want[10] = want[5];
+	want[11] = want[0];
 	for(i = 0; i < N_FACT_SELECTS; i++) {
 		snprintf(header, sizeof(header), "X-F%zu", i);
 		is(header, want[i], fact_selects[i]);
@@ -505,6 +605,7 @@ static void check_functions(bool verified)
 	}
 	is("X-Wish", "wished.example", "$tls(peer_name) can be set");
 	is("X-Gone", "<null>", "$tls(peer_name) can be taken back");
+	is("X-Id", "yes", "tls_set_connect_server_id()");
 }
 
 static void test_functions(void)
@@ -542,7 +643,132 @@ static void test_plain(void)
 	peer_close(&client);
 }
 
+/* ---- is everything asked? ---- */
+
+/* All of FILE below the tree's top, for free(). */
+static char *text_of(const char *file)
+{
+	char path[HOST_PATH_MAX];
+	char *text = calloc(1, 1 << 20);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s",
+			file[0] == '/' ? "" : TEST_SOURCE_DIR "/../..", file);
+	f = fopen(path, "r");
+	HOLDS(f != NULL && text != NULL && fread(text, 1, (1 << 20) - 1, f) > 0,
+			file);
+	if(f != NULL)
+		fclose(f);
+	return text;
+}
+
+/* The word between BEFORE and one of the bytes of END, which is searched from
+ * *AT on; false when there is none. */
+static bool next_word(
+		const char **at, const char *before, const char *end, char out[128])
+{
+	const char *found = strstr(*at, before);
+	size_t n;
+
+	if(found == NULL)
+		return false;
+	found += strlen(before);
+	n = strcspn(found, end);
+	snprintf(out, 128, "%.*s", (int)n, found);
+	*at = found + n;
+	return true;
+}
+
+/* WORD as a whole stands somewhere in TEXT. */
+static bool mentions(const char *text, const char *word)
+{
+	const char *at = text;
+	size_t n = strlen(word);
+
+	while((at = strstr(at, word)) != NULL) {
+		if(strspn(at + n, "abcdefghijklmnopqrstuvwxyz"
+						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+						== 0
+				&& (at == text || strchr(".$( :[\"", at[-1]) != NULL))
+			return true;
+		at++;
+	}
+	return false;
+}
+
+/* Each name of FILE behind BEFORE is in TEXT, with PREFIX in front. */
+static size_t each_in(const char *file, const char *before, const char *prefix,
+		const char *text, const char *where)
+{
+	char *names = text_of(file);
+	const char *at = names;
+	char word[128], full[192], what[256];
+	size_t n = 0;
+
+	while(names != NULL && next_word(&at, before, "\"<,)", word)) {
+		snprintf(full, sizeof(full), "%s%s", prefix, word);
+		snprintf(what, sizeof(what), "%s is asked %s", full, where);
+		if(!mentions(text, full))
+			fprintf(stderr, "\nnobody asks %s %s\n", full, where);
+		HOLDS(mentions(text, full), what);
+		n++;
+	}
+	free(names);
+	return n;
+}
+
+/* A name that is documented, or that the selects know, and that no script of a
+ * test asks for, fails. */
+static void test_documented(void)
+{
+	char *lua = text_of(host_cert("script.lua"));
+	char *events = text_of("test/host/suite_event.c");
+
+	HOLDS(each_in("doc/pv.xml", "<varlistentry id=\"tls.v.", "", route,
+				  "natively")
+					> 50,
+			"variables");
+	HOLDS(each_in("doc/pv.xml", "<varlistentry id=\"tls.v.", "", lua, "in Lua")
+					> 50,
+			"variables");
+	HOLDS(each_in("doc/pv.xml", "$tls(", "$tls(", route, "natively") > 15,
+			"inner names");
+	HOLDS(each_in("doc/pv.xml", "$tls(", "tls(", lua, "in Lua") > 15,
+			"inner names");
+	HOLDS(each_in("doc/functions.xml", "id=\"tls.f.", "", route, "natively")
+					== 3,
+			"functions");
+	HOLDS(each_in("tls_select.c", "\tKEMI(\"", "KSR.tls.", lua, "in Lua") == 4,
+			"KEMI functions");
+	HOLDS(each_in("tls_select.c", "SEL(NULL, \"", "", route, "") == 1
+					&& each_in("tls_select.c", "SEL_TLS(\"", "", route, "") > 4
+					&& each_in("tls_select.c", "SEL_SIDE(\"", "", route, "")
+							   == 4
+					&& each_in("tls_select.c", "SEL_NAME(\"", "", route, "")
+							   == 3
+					&& each_in("tls_select.c", "SEL_PART(\"", "", route, "")
+							   > 20
+					&& each_in("tls_select.c", "SEL_CERT(\"", "", route, "")
+							   > 12
+					&& each_in("tls_select.c", "SEL_INDEXED(\"", "", route, "")
+							   > 10
+					&& each_in("tls_select.c", "SEL_COUNT(\"", "", route, "")
+							   == 4,
+			"words of selects");
+	HOLDS(each_in("doc/events.xml", "<section id=\"tls.e.",
+				  "event_route[tls:", events, "by a test of events")
+					== 3,
+			"event routes");
+	HOLDS(each_in("doc/events.xml", "<section id=\"tls.e.",
+				  "EVENT tls:", events, "by a KEMI test of events")
+					== 3,
+			"event routes");
+	free(lua);
+	free(events);
+}
+
 static const struct suite_test tests[] = {
+		{"everything documented is asked", test_documented},
 		{"plain TCP has no answers", test_plain},
 		{"facts of the connection", test_facts}, {"functions", test_functions},
 		{"fields of both certificates", test_certificates}, {NULL, NULL}};

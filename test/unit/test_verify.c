@@ -205,11 +205,47 @@ static void test_digests(void)
 	unlink(pki_path("hashed/0a0b0c0e.0"));
 }
 
+/* Each setting that decides about a peer tells two policies apart, alone. */
+static void test_each_setting(void)
+{
+	unsigned char all[16][SHA256_DIGEST_LENGTH];
+	struct tls_profile_params params;
+	size_t n = 0, i, k;
+
+#define WITH(member_, value_)             \
+	do {                                  \
+		tls_params_profile_init(&params); \
+		params.member_ = value_;          \
+		digest_of(&params, all[n++]);     \
+	} while(0)
+	WITH(verify_depth, TLS_VERIFY_DEPTH_DEFAULT); /* nothing is changed */
+	WITH(verify_certificate, 1);
+	WITH(require_certificate, 1);
+	WITH(verify_client, ON);
+	WITH(verify_client, OPT);
+	WITH(verify_client, NO_CA);
+	WITH(verify_depth, 1);
+	WITH(verify_name_wildcards, 1);
+	WITH(verify_name, (char *)(uintptr_t) "sip");
+	WITH(peer_names, (char *)(uintptr_t) "sip");
+	WITH(verify_eku, (char *)(uintptr_t) "sip");
+	WITH(peer_pin, (char *)(uintptr_t) "sip");
+	WITH(crl_check, (char *)(uintptr_t) "sip");
+	WITH(ocsp, (char *)(uintptr_t) "sip");
+#undef WITH
+	CU_ASSERT_TRUE_FATAL(n <= sizeof(all) / sizeof(all[0]));
+	for(i = 0; i < n; i++) {
+		for(k = 0; k < i; k++)
+			CU_ASSERT_NOT_EQUAL(memcmp(all[i], all[k], sizeof(all[0])), 0);
+	}
+}
+
 void test_verify_add(void)
 {
 	CU_pSuite suite = CU_add_suite("verify", begin, NULL);
 
 	CU_add_test(suite, "policies", test_policies);
 	CU_add_test(suite, "digests of policies", test_digests);
+	CU_add_test(suite, "each setting in the digest", test_each_setting);
 	CU_add_test(suite, "moved by a server name", test_moved);
 }
