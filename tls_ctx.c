@@ -14,7 +14,9 @@
 #include <strings.h>
 #include <time.h>
 
+#include "tls_der.h"
 #include "tls_files.h"
+#include "tls_info.h"
 #include "tls_mem.h"
 #include "tls_ocsp.h"
 #include "tls_ossl.h"
@@ -1060,6 +1062,94 @@ const unsigned char *tls_ctx_certificate(
 const void *tls_ctx_store(const struct tls_ctx *ctx)
 {
 	return SSL_CTX_get_cert_store(ctx->policy->ssl_ctx);
+}
+
+/* Copies N bytes at DER to the caller of tls_ctx_chain_at. */
+static bool give(const unsigned char *der, size_t n, unsigned char *out,
+		size_t size, size_t *n_out)
+{
+	if(der == NULL || n == 0 || n > size)
+		return false;
+	memcpy(out, der, n);
+	*n_out = n;
+	return true;
+}
+
+/* The trusted certificate whose key signed CERT; NULL = none. One reference for
+ * the caller. */
+static X509 *anchor_of(const struct tls_ctx *ctx, X509 *cert)
+{
+	X509_STORE_CTX *store = X509_STORE_CTX_new();
+	STACK_OF(X509) *named = NULL;
+	X509 *found = NULL;
+	int i;
+
+	if(store != NULL
+			&& X509_STORE_CTX_init(store,
+					   SSL_CTX_get_cert_store(ctx->policy->ssl_ctx), cert, NULL)
+					   == 1)
+		named = X509_STORE_CTX_get1_certs(store, X509_get_issuer_name(cert));
+	for(i = 0; found == NULL && i < sk_X509_num(named); i++) {
+		X509 *issuer = sk_X509_value(named, i);
+
+		if(X509_check_issued(issuer, cert) == X509_V_OK
+				&& X509_verify(cert, X509_get0_pubkey(issuer)) == 1
+				&& X509_up_ref(issuer) == 1)
+			found = issuer;
+	}
+	sk_X509_pop_free(named, X509_free);
+	X509_STORE_CTX_free(store);
+	return found;
+}
+
+/* The last one of the chain, behind the certificate of N bytes at DER. */
+static bool give_anchor(const struct tls_ctx *ctx, const unsigned char *der,
+		size_t n, unsigned char *out, size_t size, size_t *n_out)
+{
+	X509 *cert = d2i_X509(NULL, &der, (long)n);
+	X509 *anchor = cert != NULL ? anchor_of(ctx, cert) : NULL;
+	unsigned char *form = NULL;
+	int length = anchor != NULL ? i2d_X509(anchor, &form) : 0;
+	bool good = length > 0 && give(form, (size_t)length, out, size, n_out);
+
+	OPENSSL_free(form);
+	X509_free(anchor);
+	X509_free(cert);
+	ERR_clear_error();
+	return good;
+}
+
+bool tls_ctx_chain_at(const struct tls_ctx *ctx, const struct tls_info *info,
+		unsigned int index, unsigned char *out, size_t size, size_t *n_out)
+{
+	const unsigned char *last = info->peer_der;
+	const unsigned char *at =
+			info->between != NULL ? tls_der_bytes(info->between) : NULL;
+	size_t left = info->between_len, n_last = info->peer_der_len;
+	/* of a resumed session: the peer's own, and perhaps who signed it */
+	unsigned int i, chain = info->chain != 0 ? info->chain : 2;
+
+	*n_out = 0;
+	if(!tls_info_peer_verified(info) || last == NULL || index >= chain)
+		return false;
+	tls_ossl_begin();
+	for(i = 0; i < index && left > 0; i++) {
+		const unsigned char *end = at;
+		X509 *cert = d2i_X509(NULL, &end, (long)left);
+
+		X509_free(cert);
+		if(cert == NULL) {
+			ERR_clear_error();
+			return false;
+		}
+		last = at;
+		n_last = (size_t)(end - at);
+		left -= n_last;
+		at = end;
+	}
+	if(i == index)
+		return give(last, n_last, out, size, n_out);
+	return give_anchor(ctx, last, n_last, out, size, n_out);
 }
 
 void tls_ctx_each_authority(const struct tls_ctx *ctx,

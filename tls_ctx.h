@@ -11,6 +11,7 @@
 #ifndef TLS_CTX_H
 #define TLS_CTX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tls_err.h"
@@ -19,6 +20,7 @@
 
 struct ssl_st;
 struct tls_files;
+struct tls_info;
 struct tls_ctx;
 
 struct tls_ctx_args
@@ -101,6 +103,15 @@ const unsigned char *tls_ctx_certificate_at(
 /* What tells the stores of trust of two contexts apart, or says that they
  * share one; never NULL. */
 const void *tls_ctx_store(const struct tls_ctx *ctx);
+
+/* Writes certificate INDEX of the peer's verified chain on a connection with
+ * INFO of CTX as DER into OUT of SIZE bytes, and its length to *N_OUT; 0 is the
+ * peer's own. What the peer did not send is looked up among those that CTX
+ * trusts. False when there is no such certificate, the chain did not verify, or
+ * it is not known any more (of a resumed session the first two may be). Any
+ * process, no lock. */
+bool tls_ctx_chain_at(const struct tls_ctx *ctx, const struct tls_info *info,
+		unsigned int index, unsigned char *out, size_t size, size_t *n_out);
 
 /* Calls CB with ARG and the DER of each CA certificate that CTX trusts and has
  * read already (those of ca_path come when they are needed). CB may not wait

@@ -64,6 +64,39 @@ static enum tls_rc share_cert(struct tls_info *info, const X509 *cert)
 														 : TLS_RC_NOMEM;
 }
 
+/* Keeps the certificates of the verified chain but the first, which is kept
+ * anyway, and the last, which the store of the profile has. Those between
+ * belong to a CA, so that many connections share them. TLS_RC_OK, also when
+ * they are too much to keep (then the chain is not known), or TLS_RC_NOMEM. */
+static enum tls_rc share_chain(struct tls_info *info, const SSL *ssl)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	int i, n, count = sk_X509_num(chain);
+	unsigned char *bytes, *at;
+	size_t all = 0;
+
+	if(count <= 0 || info->verify_result != X509_V_OK)
+		return TLS_RC_OK;
+	for(i = 1; i < count - 1; i++) {
+		n = i2d_X509(sk_X509_value(chain, i), NULL);
+		if(n <= 0 || (size_t)n > TLS_INFO_CERT_MAX - all)
+			return TLS_RC_OK;
+		all += (size_t)n;
+	}
+	info->chain = (unsigned int)count;
+	if(all == 0)
+		return TLS_RC_OK;
+	bytes = at = OPENSSL_malloc(all);
+	if(bytes == NULL)
+		return TLS_RC_NOMEM;
+	for(i = 1; i < count - 1; i++)
+		(void)i2d_X509(sk_X509_value(chain, i), &at);
+	info->between = tls_der_share(bytes, all);
+	info->between_len = all;
+	OPENSSL_free(bytes);
+	return info->between != NULL ? TLS_RC_OK : TLS_RC_NOMEM;
+}
+
 /* Puts what was TOLD behind INFO. */
 static void write_down(struct tls_info *info, const struct told *told)
 {
@@ -139,8 +172,9 @@ enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl)
 	memset(fresh, 0, sizeof(*fresh));
 	fresh->again = again;
 	fill(fresh, ssl, &told);
-	if(told.cert != NULL && told.n_der == 0
-			&& share_cert(fresh, told.cert) != TLS_RC_OK) {
+	if((told.cert != NULL && told.n_der == 0
+			   && share_cert(fresh, told.cert) != TLS_RC_OK)
+			|| share_chain(fresh, ssl) != TLS_RC_OK) {
 		tls_info_free(&fresh);
 		return TLS_RC_NOMEM;
 	}
@@ -155,6 +189,7 @@ void tls_info_free(struct tls_info **info)
 		struct tls_info *older = (*info)->older;
 
 		tls_der_drop(&(*info)->shared);
+		tls_der_drop(&(*info)->between);
 		tls_port_free(*info);
 		*info = older;
 	}

@@ -51,6 +51,14 @@ struct tls_info
 	int name_ok;
 	char group[TLS_INFO_GROUP_MAX]; /* of the key exchange; "" = none */
 	struct tls_der *shared; /* one user of it: peer_der of a server; or NULL */
+	/* one user of what stands in the verified chain between the peer's
+	 * certificate and the trusted one, one DER form behind the other, and its
+	 * length; NULL when nothing does */
+	struct tls_der *between;
+	size_t between_len;
+	/* certificates in the verified chain; 0 when it is not known: nothing was
+	 * verified, or a session was resumed */
+	unsigned int chain;
 	/* what these point to lies in the same block, behind this struct, unless
 	 * the certificate is shared */
 	const char *alpn;			   /* agreed protocol, NULL when none */

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "../../core/strutils.h"
+#include "tls_ctx.h"
 #include "tls_domain.h"
 #include "tls_events.h"
 #include "tls_ident.h"
@@ -318,11 +319,17 @@ static void get_urlencoded(
 	out->text = encoded;
 }
 
-/* Of the verified chain the peer's own certificate is kept, the first one. */
+/* One certificate of the peer's verified chain; 0 is its own. */
 static void get_chain(const struct source *src, int field, struct answer *out)
 {
-	if(!src->my && src->index == 0 && tls_info_peer_verified(src->info))
-		get_text(src, field, out);
+	static unsigned char der[TLS_INFO_CERT_MAX]; /* as the other buffers */
+	struct source one = {.der = der};
+
+	if(!src->my && src->index >= 0 && src->profile != NULL
+			&& src->profile->ctx != NULL
+			&& tls_ctx_chain_at(src->profile->ctx, src->info,
+					(unsigned int)src->index, der, sizeof(der), &one.n_der))
+		get_text(&one, field, out);
 }
 
 static void get_subject_part(

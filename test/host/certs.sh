@@ -38,6 +38,17 @@ leaf rsa rsa localhost ca 30
 leaf client ec client.example.org ca 30
 leaf expired ec late.example.org ca 0
 leaf foreign ec stranger.example.org foreign-ca 30
+# A CA between: deep.pem is a chain of two, between.pem the second of it.
+key between ec
+openssl req -new -key between.key -subj "/O=Test/CN=Between CA" \
+	-out between.csr
+printf '%s\n' "basicConstraints=critical,CA:TRUE" \
+	"keyUsage=critical,keyCertSign" >between.ext
+openssl x509 -req -in between.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+	-days 30 -extfile between.ext -out between.pem
+leaf deep ec deep.example.org between 30
+cp deep.pem deep-own.pem
+cat between.pem >>deep.pem
 # With every field that scripts may read; nr differs between the two.
 rich() { # file, nr, days
 	key "$1" ec

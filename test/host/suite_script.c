@@ -134,6 +134,15 @@ static const char *const pems[] = {"$(tls_peer_raw_cert{s.md5})",
 		"$(sel(tls.my.URLEncodedCert){s.urldecode.param}{s.md5})"};
 #define N_PEMS (sizeof(pems) / sizeof(pems[0]))
 
+/* Certificates of the verified chain, and one behind its end. */
+static const char *const chain[] = {
+		"$(sel(tls.peer.verified_cert_chain[0]){s.md5})",
+		"$(sel(tls.peer.verified_cert_chain[1]){s.md5})",
+		"$(sel(tls.peer.verified_cert_chain[2]){s.md5})",
+		"$sel(tls.peer.verified_cert_chain[3])",
+		"$sel(tls.my.verified_cert_chain[1])"};
+#define N_CHAIN (sizeof(chain) / sizeof(chain[0]))
+
 static struct host_kam shared;
 static char route[65536];	   /* what the server's script asks */
 static char expected[2][8192]; /* what cert_fields.sh said: peer, my */
@@ -173,6 +182,24 @@ static void expect(int side, const char *field, char *out, size_t room)
 		at = strchr(at, '\n');
 		at = at != NULL ? at + 1 : NULL;
 	}
+}
+
+/* The MD5 of the certificate FILE in PEM form, as openssl writes it. */
+static bool md5_of(const char *file, char out[64])
+{
+	char command[2 * HOST_PATH_MAX];
+	FILE *pipe;
+	bool good;
+
+	snprintf(command, sizeof(command),
+			"openssl x509 -in %s | openssl dgst -md5 | sed 's/.* //'",
+			host_cert(file));
+	pipe = popen(command, "r");
+	good = pipe != NULL && fgets(out, 64, pipe) != NULL;
+	if(pipe != NULL)
+		pclose(pipe);
+	out[good ? strcspn(out, "\n") : 0] = '\0';
+	return good;
 }
 
 /* ---- the scripts ---- */
@@ -335,6 +362,7 @@ static int suite_init(void)
 	add_lines(route, sizeof(route), "selects", 'F', "$sel(%s)", fact_selects,
 			N_FACT_SELECTS);
 	add_lines(route, sizeof(route), "pems", 'F', "%s", pems, N_PEMS);
+	add_lines(route, sizeof(route), "chain", 'F', "%s", chain, N_CHAIN);
 	snprintf(route + strlen(route), sizeof(route) - strlen(route), "%s",
 			functions_part);
 	return write_lua(host_cert("script.lua"))
@@ -482,6 +510,31 @@ static void test_certificates(void)
 			is("X-F3", want, pems[3]);
 			is("X-F6", want, pems[6]);
 			is("X-F8", want, pems[8]);
+		}
+		peer_close(&client);
+	}
+}
+
+/* The whole chain, of which the peer sent two and the third is our CA. */
+static void test_chain(void)
+{
+	static const char *const files[] = {
+			"deep-own.pem", "between.pem", "ca.pem"};
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	char want[64], header[32];
+	size_t i, v;
+
+	for(v = 0; v < 2; v++) {
+		n_answer = 0;
+		HOLDS(connect_as("deep", versions[v]), "connected");
+		if(ask("chain")) {
+			for(i = 0; i < 3; i++) {
+				HOLDS(md5_of(files[i], want), files[i]);
+				snprintf(header, sizeof(header), "X-F%zu", i);
+				is(header, want, chain[i]);
+			}
+			is("X-F3", "<null>", chain[3]);
+			is("X-F4", "<null>", chain[4]);
 		}
 		peer_close(&client);
 	}
@@ -771,6 +824,7 @@ static const struct suite_test tests[] = {
 		{"everything documented is asked", test_documented},
 		{"plain TCP has no answers", test_plain},
 		{"facts of the connection", test_facts}, {"functions", test_functions},
-		{"fields of both certificates", test_certificates}, {NULL, NULL}};
+		{"fields of both certificates", test_certificates},
+		{"the verified chain", test_chain}, {NULL, NULL}};
 
 const struct suite suite_script = {"script", suite_init, suite_clean, tests};

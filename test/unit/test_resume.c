@@ -176,6 +176,7 @@ struct outcome
 	bool verified;
 	bool presented;
 	size_t n_peer; /* size of the peer's certificate: tells them apart */
+	bool anchored; /* who signed that is known */
 	long result;
 };
 
@@ -191,7 +192,9 @@ static struct outcome shake(
 	struct engine_pair pair;
 	struct outcome out = {0};
 	const struct tls_info *info;
+	static unsigned char der[TLS_INFO_CERT_MAX];
 	struct tls_err err;
+	size_t n_der;
 	SSL *ssl;
 
 	wanted = ctx;
@@ -218,6 +221,8 @@ static struct outcome shake(
 		out.presented = info->peer_presented;
 		out.n_peer = info->peer_der_len;
 		out.result = info->verify_result;
+		out.anchored = tls_ctx_chain_at(ctx, info, 1, der, sizeof(der), &n_der);
+		CU_ASSERT_EQUAL(out.anchored, out.verified);
 		CU_ASSERT_EQUAL(out.resumed, SSL_session_reused(ssl) == 1);
 	}
 	/* OpenSSL forgets sessions of connections that were cut */

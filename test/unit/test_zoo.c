@@ -7,6 +7,7 @@
  * client and by a client to our server, in TLS 1.2 and 1.3. Looks at accepted
  * or refused, at the alert on the wire, at the line for the log and at what a
  * script will see. The plain end is the judge. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -329,6 +330,166 @@ static void test_pins(void)
 	X509_free(cert);
 }
 
+/* ---- the verified chain ---- */
+
+/* The certificates of FILE, appended to CHAIN. */
+static void read_all(STACK_OF(X509) * chain, const char *file)
+{
+	BIO *bio = BIO_new_file(pki_path(file), "r");
+	X509 *cert;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bio);
+	while((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+		CU_ASSERT_TRUE(sk_X509_push(chain, cert) > 0);
+	ERR_clear_error();
+	BIO_free(bio);
+}
+
+/* Each certificate that may be known is the one of CHAIN, of which KNOWN are
+ * to be known. */
+static void check_chain(const struct tls_ctx *ctx, const struct tls_info *info,
+		STACK_OF(X509) * chain, int known, const char *reason)
+{
+	static unsigned char got[TLS_INFO_CERT_MAX];
+	size_t n;
+	int i, want;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(info);
+	for(i = 0; i < 8; i++) {
+		unsigned char *der = NULL;
+		bool good = tls_ctx_chain_at(
+				ctx, info, (unsigned int)i, got, sizeof(got), &n);
+
+		if(good != (i < known))
+			fprintf(stderr, "\n%s: certificate %d: %d\n", reason, i, good);
+		CU_ASSERT_EQUAL(good, i < known);
+		if(!good)
+			continue;
+		want = i2d_X509(sk_X509_value(chain, i), &der);
+		CU_ASSERT_TRUE(want > 0 && n == (size_t)want);
+		CU_ASSERT_EQUAL(memcmp(got, der, n), 0);
+		CU_ASSERT_FALSE(tls_ctx_chain_at(
+				ctx, info, (unsigned int)i, got, (size_t)want - 1, &n));
+		OPENSSL_free(der);
+		CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+	}
+	CU_ASSERT_FALSE(
+			tls_ctx_chain_at(ctx, info, UINT_MAX, got, sizeof(got), &n));
+}
+
+struct chain_row
+{
+	struct zoo_spec spec;
+	const char *ca;
+	int known; /* elements */
+	const char *reason;
+};
+
+static const struct chain_row chain_rows[] = {
+		{{"chain-3", .between = 3}, "zoo-stranger.pem", 0, "not verified"},
+		{{"chain-3", .between = 3}, "zoo-ca.pem", 5, "four above it"},
+		{{"chain-1", .between = 1}, "zoo-ca.pem", 3, "two above it"},
+		{{"chain-0"}, "zoo-ca.pem", 2, "one above it"},
+		{{"chain-self", .issuer = ZOO_SELF}, "chain-self.pem", 1, "itself"},
+};
+
+static void run_chain(const struct chain_row *row, int end,
+		enum tls_version version, STACK_OF(X509) * chain)
+{
+	struct engine_profile profile;
+	struct engine_pair pair;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	SSL_CTX *raw = zoo_raw_ctx(1 - end, row->spec.name);
+
+	engine_profile_init(&profile,
+			end == ENGINE_SERVER ? TLS_ROLE_SERVER : TLS_ROLE_CLIENT,
+			end == ENGINE_SERVER ? "ec" : NULL);
+	engine_profile_version(&profile, version);
+	profile.params.ca_list = text(pki_path(row->ca));
+	/* servers let everybody in: what is not verified has no chain either */
+	if(end == ENGINE_SERVER)
+		profile.params.verify_client = TLS_VERIFY_CLIENT_OPTIONAL_NO_CA;
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	engine_pair_init(&pair);
+	pair.own_records = true;
+	CU_ASSERT_EQUAL_FATAL(
+			engine_pair_engine(&pair, end, ctx, NULL, &err), TLS_RC_OK);
+	engine_pair_raw(&pair, 1 - end, raw);
+	CU_ASSERT_TRUE_FATAL(engine_pair_handshake(&pair));
+	check_chain(
+			ctx, tls_conn_info(pair.conn[end]), chain, row->known, row->reason);
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+	SSL_CTX_free(raw);
+}
+
+static void test_chain(void)
+{
+	size_t i;
+
+	for(i = 0; i < sizeof(chain_rows) / sizeof(chain_rows[0]); i++) {
+		const struct chain_row *row = &chain_rows[i];
+		STACK_OF(X509) *chain = sk_X509_new_null();
+		char file[64];
+
+		X509_free(zoo_make(&row->spec));
+		snprintf(file, sizeof(file), "%s.pem", row->spec.name);
+		read_all(chain, file);
+		read_all(chain, row->ca);
+		run_chain(row, ENGINE_CLIENT, TLS_VERSION_1_2, chain);
+		run_chain(row, ENGINE_CLIENT, TLS_VERSION_1_3, chain);
+		run_chain(row, ENGINE_SERVER, TLS_VERSION_1_2, chain);
+		run_chain(row, ENGINE_SERVER, TLS_VERSION_1_3, chain);
+		sk_X509_pop_free(chain, X509_free);
+	}
+}
+
+/* No memory: a certificate of the chain or none, no leak. */
+static void test_chain_ladder(void)
+{
+	static unsigned char want[TLS_INFO_CERT_MAX], got[TLS_INFO_CERT_MAX];
+	struct zoo_spec spec = {.name = "chain-1", .between = 1};
+	struct engine_profile profile;
+	struct engine_pair pair;
+	struct tls_ctx *ctx;
+	struct tls_err err;
+	const struct tls_info *info;
+	bool failed = true, good;
+	unsigned long k;
+	size_t n_want, n, live;
+	SSL_CTX *raw;
+
+	X509_free(zoo_make(&spec));
+	raw = zoo_raw_ctx(ENGINE_SERVER, spec.name);
+	engine_profile_init(&profile, TLS_ROLE_CLIENT, NULL);
+	profile.params.verify_certificate = 1;
+	profile.params.ca_list = text(pki_path("zoo-ca.pem"));
+	CU_ASSERT_EQUAL_FATAL(engine_ctx(&ctx, &profile, &err), TLS_RC_OK);
+	engine_pair_init(&pair);
+	CU_ASSERT_EQUAL_FATAL(
+			engine_pair_engine(&pair, ENGINE_CLIENT, ctx, NULL, &err),
+			TLS_RC_OK);
+	engine_pair_raw(&pair, ENGINE_SERVER, raw);
+	CU_ASSERT_TRUE_FATAL(engine_pair_handshake(&pair));
+	info = tls_conn_info(pair.conn[ENGINE_CLIENT]);
+	CU_ASSERT_TRUE(tls_ctx_chain_at(ctx, info, 2, want, sizeof(want), &n_want));
+	for(k = 1; failed && k < 2000; k++) {
+		live = engine_live_blocks();
+		engine_fail_at(k);
+		good = tls_ctx_chain_at(ctx, info, 2, got, sizeof(got), &n);
+		failed = port_stub_failed();
+		engine_fail_at(0);
+		CU_ASSERT_TRUE(!good || (n == n_want && memcmp(got, want, n) == 0));
+		CU_ASSERT_TRUE(failed || good);
+		CU_ASSERT_TRUE(engine_live_blocks() <= live);
+	}
+	CU_ASSERT_FALSE(failed);
+	engine_pair_clear(&pair);
+	tls_ctx_free(&ctx);
+	SSL_CTX_free(raw);
+}
+
 /* ---- settings that make no sense ---- */
 
 struct sense_row
@@ -422,6 +583,8 @@ void test_zoo_add(void)
 
 	CU_add_test(suite, "every certificate, both roles, 1.2 and 1.3", test_zoo);
 	CU_add_test(suite, "pins", test_pins);
+	CU_add_test(suite, "the verified chain", test_chain);
+	CU_add_test(suite, "no memory: the verified chain", test_chain_ladder);
 	CU_add_test(suite, "settings without sense", test_sense);
 	CU_add_test(suite, "no name to check", test_nobody);
 }
