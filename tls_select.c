@@ -944,7 +944,7 @@ static int set_connect_server_id(struct sip_msg *msg, char *p1, char *p2)
 
 cmd_export_t tls_select_cmds[] = {
 		{"is_peer_verified", (cmd_function)is_peer_verified, 0, NULL, NULL,
-				REQUEST_ROUTE},
+				ANY_ROUTE},
 		{"tls_peer_match", (cmd_function)match_peer, 1, fixup_spve_null,
 				fixup_free_spve_null, ANY_ROUTE},
 		{"tls_set_connect_server_id", (cmd_function)set_connect_server_id, 1,

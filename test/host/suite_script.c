@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "hostlib.h"
 #include "hostpeer.h"
@@ -345,6 +347,7 @@ static int suite_init(void)
 {
 	static struct host_config cfg = {.tls_cfg = tls_cfg,
 			.route = route,
+			.tcp_children = 4,
 			.modules = "loadmodule \"app_lua.so\"\n"
 					   "modparam(\"app_lua\", \"load\", "
 					   "\"@CERTS@/script.lua\")\n"};
@@ -380,15 +383,20 @@ static int suite_clean(void)
 
 /* ---- questions and answers ---- */
 
-static struct peer client;
+static struct peer one;
+static struct peer *client = &one; /* who asks */
 static const char *answer;
 static size_t n_answer;
+
+static SSL_SESSION *offered; /* to be resumed; NULL = none */
 
 /* A client with certificate CERT (NULL = none) of VERSION. */
 static bool connect_as(const char *cert, int version)
 {
-	struct peer_opt opt = {
-			.min = version, .max = version, .sni = "One.Example.Org"};
+	struct peer_opt opt = {.min = version,
+			.max = version,
+			.sni = "One.Example.Org",
+			.resume = offered};
 	char pem[64], key[64];
 
 	if(cert != NULL) {
@@ -397,7 +405,7 @@ static bool connect_as(const char *cert, int version)
 		opt.cert = host_cert(pem);
 		opt.key = host_cert(key);
 	}
-	return peer_tls(&client, shared.tls_port, &opt);
+	return peer_tls(client, shared.tls_port, &opt);
 }
 
 static bool ask(const char *what)
@@ -405,12 +413,12 @@ static bool ask(const char *what)
 	static unsigned int cseq;
 	char extra[64];
 
-	peer_take(&client, n_answer);
+	peer_take(client, n_answer);
 	snprintf(extra, sizeof(extra), "X-Ask: %s\r\n", what);
-	n_answer = peer_request(&client, ++cseq, 0, extra)
-					   ? peer_sip(&client, PEER_WAIT_MS)
+	n_answer = peer_request(client, ++cseq, 0, extra)
+					   ? peer_sip(client, PEER_WAIT_MS)
 					   : 0;
-	answer = client.buf;
+	answer = client->buf;
 	HOLDS(n_answer > 0, what);
 	return n_answer > 0;
 }
@@ -511,7 +519,7 @@ static void test_certificates(void)
 			is("X-F6", want, pems[6]);
 			is("X-F8", want, pems[8]);
 		}
-		peer_close(&client);
+		peer_close(client);
 	}
 }
 
@@ -536,14 +544,14 @@ static void test_chain(void)
 			is("X-F3", "<null>", chain[3]);
 			is("X-F4", "<null>", chain[4]);
 		}
-		peer_close(&client);
+		peer_close(client);
 	}
 }
 
 /* SSL_CIPHER_description without its newline. */
 static const char *description(char out[256])
 {
-	SSL_CIPHER_description(SSL_get_current_cipher(client.ssl), out, 256);
+	SSL_CIPHER_description(SSL_get_current_cipher(client->ssl), out, 256);
 	out[strcspn(out, "\n")] = '\0';
 	return out;
 }
@@ -552,20 +560,20 @@ static void check_facts(const char *verified, const char *result,
 		const char *reason, const char *name_ok)
 {
 	char line[256], bits[16], subject[2][512], issuer[512];
-	int id = (int)SSL_get_negotiated_group(client.ssl);
-	const char *group = SSL_group_to_name(client.ssl, id);
+	int id = (int)SSL_get_negotiated_group(client->ssl);
+	const char *group = SSL_group_to_name(client->ssl, id);
 	bool shown = strcmp(result, "<null>") != 0;
 	const char *want[N_FACTS];
 	char header[32];
 	size_t i;
 
-	snprintf(bits, sizeof(bits), "%d", SSL_get_cipher_bits(client.ssl, NULL));
+	snprintf(bits, sizeof(bits), "%d", SSL_get_cipher_bits(client->ssl, NULL));
 	expect(0, "subject", subject[0], sizeof(subject[0]));
 	expect(1, "subject", subject[1], sizeof(subject[1]));
 	expect(0, "issuer", issuer, sizeof(issuer));
-	want[0] = SSL_get_version(client.ssl);
+	want[0] = SSL_get_version(client->ssl);
 	want[1] = description(line);
-	want[2] = SSL_get_cipher_name(client.ssl);
+	want[2] = SSL_get_cipher_name(client->ssl);
 	want[3] = bits;
 	want[4] = "one.example.org";
 	want[5] = verified;
@@ -595,10 +603,10 @@ static void check_fact_selects(const char *verified)
 	const char *want[N_FACT_SELECTS];
 	size_t i;
 
-	snprintf(bits, sizeof(bits), "%d", SSL_get_cipher_bits(client.ssl, NULL));
+	snprintf(bits, sizeof(bits), "%d", SSL_get_cipher_bits(client->ssl, NULL));
 	want[0] = want[2] = description(line);
-	want[1] = SSL_get_version(client.ssl);
-	want[3] = SSL_get_cipher_name(client.ssl);
+	want[1] = SSL_get_version(client->ssl);
+	want[3] = SSL_get_cipher_name(client->ssl);
 	want[4] = bits;
 	want[5] = "one.example.org";
 	want[6] = verified;
@@ -640,7 +648,7 @@ static void test_facts(void)
 					rows[i].name_ok);
 		if(ask("selects"))
 			check_fact_selects(rows[i].verified);
-		peer_close(&client);
+		peer_close(client);
 	}
 }
 
@@ -673,8 +681,92 @@ static void test_functions(void)
 			check_functions(i == 2);
 		if(ask("lua_functions"))
 			check_functions(i == 2);
-		peer_close(&client);
+		peer_close(client);
 	}
+}
+
+/* A resumed session says what the full one said. */
+static void test_resumed(void)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	char want[4096];
+	size_t i;
+	int round;
+
+	for(i = 0; i < 2; i++) {
+		for(round = 0; round < 2; round++) {
+			n_answer = 0;
+			HOLDS(connect_as("rich-client", versions[i]), "connected");
+			HOLDS(SSL_session_reused(client->ssl) == round, "resumed");
+			SSL_SESSION_free(offered);
+			offered = NULL;
+			if(ask("functions"))
+				check_functions(true);
+			if(ask("peer"))
+				check_forms(0, false);
+			if(ask("facts")) {
+				is("X-F5", "1", "$tls_peer_verified");
+				is("X-F14", round ? "1" : "0", "$tls(resumed)");
+			}
+			if(ask("chain")) {
+				HOLDS(md5_of("ca.pem", want), "ca.pem");
+				is("X-F1", want, chain[1]);
+			}
+			if(round == 0)
+				offered = SSL_get1_session(client->ssl);
+			/* OpenSSL forgets sessions of connections that were cut */
+			SSL_set_shutdown(
+					client->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+			peer_close(client);
+		}
+	}
+}
+
+#define ASKERS 8
+#define ROUNDS 12
+
+/* Several connections ask four workers while others come and go; each gets
+ * the answers about itself. */
+static void test_load(void)
+{
+	static const char *const certs[] = {"rich-client", "client", "deep", NULL};
+	static const char *const names[] = {
+			"Rich 22", "client.example.org", "deep.example.org", "<null>"};
+	static struct peer many[ASKERS];
+	int load = suite_tlsload(shared.tls_port,
+			"--seconds 60 --conns 4 --mix full=4,resume=2,reset=1", 0);
+	int i, k, status;
+
+	n_answer = 0;
+	for(i = 0; i < ASKERS; i++) {
+		client = &many[i];
+		HOLDS(connect_as(certs[i % 4], i & 4 ? TLS1_2_VERSION : TLS1_3_VERSION),
+				"connected");
+	}
+	for(k = 0; k < ROUNDS * ASKERS; k++) {
+		client = &many[k * 3 % ASKERS];
+		i = (int)(client - many) % 4;
+		if(ask(k & 1 ? "peer" : "lua_peer"))
+			is("X-V5", names[i], "the name in the certificate");
+		if(i == 0)
+			check_forms(0, (k & 1) == 0);
+		peer_take(client, n_answer);
+		n_answer = 0;
+	}
+	for(i = 0; i < ASKERS; i++)
+		peer_close(&many[i]);
+	client = &one;
+	kill(load, SIGTERM);
+	waitpid(load, &status, 0);
+}
+
+/* None of all these questions was worth a line at level ERROR. */
+static void test_quiet(void)
+{
+	HOLDS(host_log_count(&shared, "ERROR|CRITICAL") == 0,
+			"plain questions are no errors");
+	if(host_log_count(&shared, "ERROR|CRITICAL") > 0)
+		fprintf(stderr, "\n%s\n", host_log_line());
 }
 
 /* Over plain TCP everything is null and nothing is true. */
@@ -684,7 +776,7 @@ static void test_plain(void)
 	size_t i;
 
 	n_answer = 0;
-	HOLDS(peer_tcp(&client, shared.tcp_port), "connected");
+	HOLDS(peer_tcp(client, shared.tcp_port), "connected");
 	if(ask("peer")) {
 		for(i = 0; i < N_FORMS; i++) {
 			snprintf(header, sizeof(header), "X-V%zu", i);
@@ -693,7 +785,7 @@ static void test_plain(void)
 	}
 	if(ask("functions"))
 		check_functions(false);
-	peer_close(&client);
+	peer_close(client);
 }
 
 /* ---- is everything asked? ---- */
@@ -820,11 +912,153 @@ static void test_documented(void)
 	free(events);
 }
 
+/* ---- other routes, other processes ---- */
+
+#define SAY(where_)                                                         \
+	"	xlog(\"L_NOTICE\", \"" where_ " $tls_version $tls_peer_subject_cn " \
+	"$tls(profile) $tls_peer_verified\\n\");\n"
+
+static const char routing[] =
+		"	if($hdr(X-Relay) != $null) {\n"
+		"		t_on_branch(\"B\");\n		t_on_reply(\"R\");\n"
+		"		t_on_failure(\"F\");\n		$du = $hdr(X-Relay);\n"
+		"		t_relay();\n		exit;\n	}\n"
+		"	sl_send_reply(\"200\", \"OK\");\n";
+#define IS(where_) \
+	"	if(is_peer_verified()) xlog(\"L_NOTICE\", \"" where_ "-IS\\n\");\n"
+static const char more_routes[] = "branch_route[B] {\n" SAY("BRANCH") IS(
+		"B") "}\n"
+			 "onreply_route[R] {\n" SAY("ONREPLY") IS(
+					 "R") "}\n"
+						  "reply_route {\n" SAY("REPLY") IS(
+								  "Y") "}\n"
+									   "failure_route[F] {\n" SAY("FAILURE") IS(
+											   "F") "}\n"
+													"event_route[tls:"
+													"connection-in] {\n" SAY(
+															"I"
+															"N")
+															IS("I") "}\n"
+																	"event_"
+																	"route["
+																	"tls:"
+																	"connection"
+																	"-"
+																	"out] "
+																	"{\n" SAY(
+																			"OU"
+																			"T")
+																			IS("O") "}\n";
+
+/* One line at WHERE that says WHAT, once. */
+static void said(struct host_kam *kam, const char *where, const char *what)
+{
+	char needles[160];
+
+	snprintf(needles, sizeof(needles), ": %s %s", where, what);
+	HOLDS(host_log_await(kam, needles, PEER_WAIT_MS) == 1, needles);
+}
+
+/* A request over TLS that goes on over TLS: branch routes are about who sent
+ * the request, reply routes about who sent the reply. */
+static void routes_of_relay(struct host_kam *kam, const struct peer_opt *opt)
+{
+	struct peer_opt own = {
+			.cert = host_cert("ecdsa.pem"), .key = host_cert("ecdsa.key")};
+	struct peer in, out;
+	char relay[96];
+	int i, port, lfd = peer_listen(&port);
+
+	snprintf(relay, sizeof(relay),
+			"X-Relay: sip:127.0.0.1:%d;transport=tls\r\n", port);
+	HOLDS(peer_tls(&in, kam->tls_port, opt) && peer_request(&in, 1, 10, relay)
+					&& peer_accept(&out, lfd, &own, PEER_WAIT_MS)
+					&& peer_serve(&out, PEER_WAIT_MS) > 0
+					&& peer_check_reply(&in, 1, 10, 200, PEER_WAIT_MS),
+			"relayed and answered");
+	said(kam, "BRANCH", "TLSv1.3 Rich 22 TLSs<default> 1");
+	said(kam, "ONREPLY", "TLSv1.3 localhost TLSc<default> 1");
+	said(kam, "REPLY", "TLSv1.3 localhost TLSc<default> 1");
+	said(kam, "IN", "TLSv1.3 Rich 22 TLSs<default> 1");
+	said(kam, "OUT", "TLSv1.3 localhost TLSc<default> 1");
+	for(i = 0; i < 5; i++) {
+		snprintf(relay, sizeof(relay), "%c-IS", "BRYIO"[i]);
+		HOLDS(host_log_count(kam, relay) == 1, relay);
+	}
+	peer_close(&in);
+	peer_close(&out);
+	close(lfd);
+}
+
+/* The failure route runs in the process of the timer; STAYS: the connection of
+ * the request is still there. */
+static void routes_of_failure(
+		struct host_kam *kam, const struct peer_opt *opt, bool stays)
+{
+	struct peer in;
+	char relay[96];
+	int port, fd = peer_udp(kam->udp_port, &port);
+
+	host_log_mark(kam);
+	snprintf(relay, sizeof(relay), "X-Relay: sip:127.0.0.1:%d\r\n", port);
+	HOLDS(peer_tls(&in, kam->tls_port, opt)
+					&& peer_request(&in, stays ? 2 : 3, 0, relay),
+			"sent");
+	HOLDS(host_log_await(kam, "BRANCH TLSv1.3 Rich 22", PEER_WAIT_MS) == 1,
+			"branch");
+	if(!stays) {
+		peer_close(&in);
+		HOLDS(host_rpc_await(
+					  kam, "tls.info", "opened_connections", 0, PEER_WAIT_MS),
+				"the connection is gone");
+	}
+	said(kam, "FAILURE",
+			stays ? "TLSv1.3 Rich 22 TLSs<default> 1"
+				  : "<null> <null> <null> <null>");
+	HOLDS(host_log_count(kam, "F-IS") == (stays ? 1 : 0), "is_peer_verified()");
+	if(stays)
+		peer_close(&in);
+	close(fd);
+}
+
+static void test_routes(void)
+{
+	struct host_config cfg = {
+			.tls_cfg = "[server:default]\n"
+					   "certificate = @CERTS@/rich-server.pem\n"
+					   "private_key = @CERTS@/rich-server.key\n"
+					   "ca_list = @CERTS@/ca.pem\nverify_certificate = yes\n"
+					   "[client:default]\nca_list = @CERTS@/ca.pem\n"
+					   "verify_certificate = yes\n",
+			.route = routing,
+			.routes = more_routes,
+			.tcp_children = 4,
+			.modules = "modparam(\"tm\", \"fr_timer\", 1500)\n"};
+	struct peer_opt opt = {.cert = host_cert("rich-client.pem"),
+			.key = host_cert("rich-client.key")};
+	struct host_kam kam;
+
+	if(!host_start(&kam, &cfg)) {
+		HOLDS(false, "Kamailio starts");
+		host_kill(&kam);
+		return;
+	}
+	routes_of_relay(&kam, &opt);
+	routes_of_failure(&kam, &opt, true);
+	routes_of_failure(&kam, &opt, false);
+	HOLDS(host_log_count(&kam, "ERROR: tls [|CRITICAL") == 0,
+			"no errors in the log");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {
+		{"branch, reply and failure routes", test_routes},
 		{"everything documented is asked", test_documented},
 		{"plain TCP has no answers", test_plain},
 		{"facts of the connection", test_facts}, {"functions", test_functions},
 		{"fields of both certificates", test_certificates},
-		{"the verified chain", test_chain}, {NULL, NULL}};
+		{"the verified chain", test_chain}, {"resumed sessions", test_resumed},
+		{"no error for a question", test_quiet}, {"under load", test_load},
+		{NULL, NULL}};
 
 const struct suite suite_script = {"script", suite_init, suite_clean, tests};

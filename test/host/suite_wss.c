@@ -21,6 +21,19 @@ static const char modules[] = "loadmodule \"xhttp.so\"\n"
 							  "loadmodule \"nathelper.so\"\n";
 static const char routes[] = "event_route[xhttp:request] {\n"
 							 "	ws_handle_handshake();\n	exit;\n}\n";
+static const char tls_cfg[] =
+		"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
+		"private_key = @CERTS@/ecdsa.key\nca_list = @CERTS@/ca.pem\n"
+		"verify_certificate = yes\n";
+/* What a script can ask of a websocket's connection is what it can ask of any
+ * other. */
+static const char telling[] =
+		"	$var(is) = is_peer_verified();\n"
+		"	xlog(\"L_NOTICE\", \"ASKED $proto $tls_version "
+		"$tls_peer_subject_cn "
+		"$sel(tls.peer.issuer.cn) $tls(profile) $var(is)\\n\");\n"
+		"	if($cl > 0) { set_reply_body(\"$rb\", \"text/plain\"); }\n"
+		"	sl_send_reply(\"200\", \"OK\");\n";
 static const char upgrade[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 							  "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 							  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -122,9 +135,13 @@ static void test_wss(void)
 	static const size_t sizes[] = {0, 100, 4000, 15000};
 	struct host_config cfg = {.modules = modules,
 			.routes = routes,
+			.tls_cfg = tls_cfg,
+			.route = telling,
 			.globals = "tcp_accept_no_cl=yes\n"};
-	struct peer_opt opt = {0};
+	struct peer_opt opt = {
+			.cert = host_cert("client.pem"), .key = host_cert("client.key")};
 	struct host_kam kam;
+	char needle[128];
 	struct peer p;
 	size_t i;
 	int k;
@@ -145,6 +162,11 @@ static void test_wss(void)
 			HOLDS(options_ws(&p, (unsigned int)i + 1, sizes[i]),
 					"a frame is answered by a frame");
 		HOLDS(i == sizeof(sizes) / sizeof(sizes[0]), "all sizes were tried");
+		snprintf(needle, sizeof(needle),
+				"ASKED wss TLSv1.%d client.example.org Test CA TLSs<default> 1",
+				k ? 3 : 2);
+		HOLDS(host_log_count(&kam, needle) == (int)i,
+				"each message knows its peer");
 		peer_close(&p);
 	}
 	HOLDS(host_rpc_await(&kam, "core.tcp_info", "opened_tls_connections", 0,
