@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "tls_keys.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 
@@ -43,15 +44,11 @@ struct tls_identity
 	size_t cert_len;
 	STACK_OF(X509) * chain; /* owned, may be NULL; without the own one */
 	_Atomic(X509 *) cert;	/* owned; made at first use */
-	unsigned char *key_der; /* owned, secret; NULL: a provider has it */
-	size_t key_len;
-	char *uri; /* owned; of the key, when a provider has it */
+	struct tls_key *key;	/* owned */
 	int type;
 	int bits;
 	int security_bits; /* of the weakest of key, certificate and chain */
 	int64_t not_after;
-	unsigned int processes; /* slots in keys */
-	EVP_PKEY **keys;		/* owned; slot i is used by process i only */
 };
 
 /* ---- the index ---- */
@@ -73,8 +70,9 @@ struct tls_files
 	 * keys with it. They write to decoded. */
 	OSSL_DECODER_CTX *decoders[2]; /* owned; RSA, EC */
 	EVP_PKEY *decoded;
-	size_t n_read; /* identities, from files */
-	size_t n_kept; /* identities, adopted and asked for */
+	struct tls_keys *keys; /* counted; that of the load before, or a new one */
+	size_t n_read;		   /* identities, from files */
+	size_t n_kept;		   /* identities, adopted and asked for */
 };
 
 size_t tls_files_read(const struct tls_files *files)
@@ -118,6 +116,7 @@ void tls_files_free(struct tls_files **files)
 	}
 	OSSL_DECODER_CTX_free(f->decoders[0]);
 	OSSL_DECODER_CTX_free(f->decoders[1]);
+	tls_keys_unref(&f->keys);
 	OPENSSL_free(f->table);
 	OPENSSL_free(f);
 }
@@ -628,37 +627,50 @@ static EVP_PKEY *decode_key(
 	return key;
 }
 
+/* A key as it was read. */
+struct read_key
+{
+	EVP_PKEY *key;		/* owned */
+	unsigned char *der; /* owned, secret; NULL: it has to be made of key */
+	size_t n;
+};
+
+static void clear_key(struct read_key *read)
+{
+	EVP_PKEY_free(read->key);
+	OPENSSL_clear_free(read->der, read->n);
+}
+
 /* Reads the first block of BIO when it is a plain key of the certificate's
- * TYPE, and keeps its bytes in ID. Most keys are; the general way tries every
- * kind of key there is. NULL: it is something else. */
-static EVP_PKEY *read_plain_key(
-		struct tls_files *files, struct tls_identity *id, BIO *bio, int type)
+ * TYPE. Most keys are; the general way tries every kind of key there is. False:
+ * it is something else. */
+static bool read_plain_key(
+		struct tls_files *files, struct read_key *out, BIO *bio, int type)
 {
 	unsigned char *der = NULL;
 	char *name = NULL, *header = NULL;
-	EVP_PKEY *key = NULL;
 	long n = 0;
 
 	if(PEM_read_bio(bio, &name, &header, &der, &n) != 1) {
 		ERR_clear_error();
-		return NULL;
+		return false;
 	}
 	if(strcmp(name, PEM_STRING_PKCS8INF) == 0 && header[0] == '\0')
-		key = decode_key(files, type, der, (size_t)n);
+		out->key = decode_key(files, type, der, (size_t)n);
 	OPENSSL_free(name);
 	OPENSSL_free(header);
-	if(key != NULL) {
-		id->key_der = der; /* now owned by id */
-		id->key_len = (size_t)n;
+	if(out->key != NULL) {
+		out->der = der; /* now owned by out */
+		out->n = (size_t)n;
 	} else {
 		OPENSSL_clear_free(der, (size_t)n);
 	}
-	return key;
+	return out->key != NULL;
 }
 
 /* Reads the key of ARGS from a file into *OUT. */
-static enum tls_rc read_key(struct tls_files *files, struct tls_identity *id,
-		int type, EVP_PKEY **out, const struct tls_identity_args *args,
+static enum tls_rc read_key(struct tls_files *files, int type,
+		struct read_key *out, const struct tls_identity_args *args,
 		struct tls_err *err)
 {
 	struct password password = {args, false};
@@ -673,45 +685,25 @@ static enum tls_rc read_key(struct tls_files *files, struct tls_identity *id,
 		return rc;
 	bio = bio_over(buf, n);
 	if(bio != NULL)
-		*out = read_plain_key(files, id, bio, type);
-	while(bio != NULL && *out == NULL) {
+		(void)read_plain_key(files, out, bio, type);
+	while(bio != NULL && out->key == NULL) {
 		BIO_free(bio);
 		ERR_clear_error();
 		bio = bio_over(buf, n);
 		if(bio != NULL)
-			*out = PEM_read_bio_PrivateKey(bio, NULL, password_cb, &password);
+			out->key =
+					PEM_read_bio_PrivateKey(bio, NULL, password_cb, &password);
 		if(!password.asked || !args->ask || args->password != NULL
 				|| ++i >= PASSWORD_TRIES)
 			break;
 	}
 	BIO_free(bio);
 	tls_ossl_release_file(&buf, n);
-	if(*out != NULL)
+	if(out->key != NULL)
 		return TLS_RC_OK;
 	if(bio == NULL)
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "private_key: out of memory");
 	return no_key(&password, err);
-}
-
-/* The key that a provider has under URI; NULL when there is none. */
-static EVP_PKEY *fetch_key(const char *uri)
-{
-	OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-	OSSL_STORE_INFO *info;
-	EVP_PKEY *key = NULL;
-
-	if(store == NULL)
-		return NULL;
-	while(key == NULL && !OSSL_STORE_eof(store)) {
-		info = OSSL_STORE_load(store);
-		if(info == NULL)
-			continue;
-		if(OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
-			key = OSSL_STORE_INFO_get1_PKEY(info);
-		OSSL_STORE_INFO_free(info);
-	}
-	OSSL_STORE_close(store);
-	return key;
 }
 
 static bool is_uri(const char *path)
@@ -719,52 +711,53 @@ static bool is_uri(const char *path)
 	return strncmp(path, URI_PREFIX, strlen(URI_PREFIX)) == 0;
 }
 
-static enum tls_rc load_key(struct tls_files *files, struct tls_identity *id,
-		int type, EVP_PKEY **out, const struct tls_identity_args *args,
+static enum tls_rc load_key(struct tls_files *files, int type,
+		struct read_key *out, const struct tls_identity_args *args,
 		struct tls_err *err)
 {
-	*out = NULL;
 	if(strncmp(args->private_key, "/engine:", 8) == 0)
 		return tls_err_set(err, TLS_RC_CONFIG,
 				"private_key: \"%s\": OpenSSL 3 has no engines any more (use "
 				"a provider and " URI_PREFIX ")",
 				args->private_key);
 	if(!is_uri(args->private_key))
-		return read_key(files, id, type, out, args, err);
-	*out = fetch_key(args->private_key + strlen(URI_PREFIX));
-	if(*out != NULL)
+		return read_key(files, type, out, args, err);
+	out->key = tls_key_fetch(args->private_key + strlen(URI_PREFIX));
+	if(out->key != NULL)
 		return TLS_RC_OK;
 	return tls_ossl_fail(err, TLS_RC_CONFIG,
 			"private_key: no provider has the key \"%s\"", args->private_key);
 }
 
-/* Keeps KEY so that each process can make its own object of it. */
-static enum tls_rc keep_key(struct tls_identity *id, EVP_PKEY *key,
-		const struct tls_identity_args *args, struct tls_err *err)
+/* Keeps what was READ so that each process can make its own object of it. */
+static enum tls_rc keep_key(struct tls_files *files, struct tls_identity *id,
+		struct read_key *read, const struct tls_identity_args *args,
+		struct tls_err *err)
 {
+	const char *uri = is_uri(args->private_key)
+							  ? args->private_key + strlen(URI_PREFIX)
+							  : NULL;
+	enum tls_rc rc = TLS_RC_OK;
 	int n;
 
-	id->type = EVP_PKEY_get_base_id(key);
-	id->bits = EVP_PKEY_get_bits(key);
-	note_strength(id, EVP_PKEY_get_security_bits(key));
-	id->processes = tls_port_processes();
-	id->keys = OPENSSL_zalloc(id->processes * sizeof(*id->keys));
-	if(id->keys == NULL)
-		return tls_ossl_fail(err, TLS_RC_NOMEM, "private_key: out of memory");
-	if(is_uri(args->private_key)) {
-		id->uri = OPENSSL_strdup(args->private_key + strlen(URI_PREFIX));
-		return id->uri != NULL ? TLS_RC_OK
-							   : tls_ossl_fail(err, TLS_RC_NOMEM,
-									   "private_key: out of memory");
+	id->type = EVP_PKEY_get_base_id(read->key);
+	id->bits = EVP_PKEY_get_bits(read->key);
+	note_strength(id, EVP_PKEY_get_security_bits(read->key));
+	if(uri == NULL && read->der == NULL) {
+		n = i2d_PrivateKey(read->key, &read->der);
+		if(n <= 0)
+			return tls_ossl_fail(
+					err, TLS_RC_TLS, "private_key: could not store the key");
+		read->n = (size_t)n;
 	}
-	if(id->key_der != NULL)
-		return TLS_RC_OK; /* as it was in the file */
-	n = i2d_PrivateKey(key, &id->key_der);
-	if(n <= 0)
-		return tls_ossl_fail(
-				err, TLS_RC_TLS, "private_key: could not store the key");
-	id->key_len = (size_t)n;
-	return TLS_RC_OK;
+	if(files->keys == NULL)
+		rc = tls_keys_new(&files->keys);
+	if(rc == TLS_RC_OK)
+		rc = tls_key_new(
+				files->keys, id->type, read->der, read->n, uri, &id->key);
+	return rc == TLS_RC_OK
+				   ? rc
+				   : tls_ossl_fail(err, rc, "private_key: out of memory");
 }
 
 /* ---- identities ---- */
@@ -793,19 +786,14 @@ static bool same_stamp(struct stamp a, struct stamp b)
 void tls_identity_free(struct tls_identity **id)
 {
 	struct tls_identity *i = *id;
-	unsigned int k;
 
 	*id = NULL;
 	if(i == NULL || i->magic != IDENTITY_MAGIC
 			|| atomic_fetch_sub(&i->refs, 1) != 1)
 		return;
 	i->magic = 0;
-	for(k = 0; i->keys != NULL && k < i->processes; k++)
-		EVP_PKEY_free(i->keys[k]);
-	OPENSSL_free(i->keys);
-	OPENSSL_clear_free(i->key_der, i->key_len);
+	tls_key_free(&i->key);
 	OPENSSL_free(i->cert_der);
-	OPENSSL_free(i->uri);
 	X509_free(atomic_load(&i->cert));
 	sk_X509_pop_free(i->chain, X509_free);
 	OPENSSL_free(i);
@@ -822,8 +810,13 @@ enum tls_rc tls_files_adopt(struct tls_files *files, struct tls_identity *id)
 {
 	if(slot_of(files->table, files->size, id->digest)->object != NULL)
 		return TLS_RC_OK;
+	if(tls_keys_processes(tls_key_set(id->key)) != tls_port_processes())
+		return TLS_RC_OK;
+	/* what the processes keep is bounded over all loads together */
+	if(files->keys == NULL)
+		files->keys = tls_keys_ref(tls_key_set(id->key));
 	/* a key that a provider has may have changed without a trace */
-	if(id->uri != NULL || id->processes != tls_port_processes())
+	if(tls_key_is_foreign(id->key))
 		return TLS_RC_OK;
 	atomic_fetch_add(&id->refs, 1);
 	if(add_digest(files, id->digest, id, release_identity) == TLS_RC_OK) {
@@ -839,7 +832,7 @@ static enum tls_rc read_identity(struct tls_files *files,
 		struct tls_identity *id, const struct tls_identity_args *args,
 		enum tls_identity_part *part, struct tls_err *err)
 {
-	EVP_PKEY *key = NULL;
+	struct read_key read = {0};
 	EVP_PKEY *public_key;
 	X509 *cert = NULL;
 	enum tls_rc rc;
@@ -852,19 +845,19 @@ static enum tls_rc read_identity(struct tls_files *files,
 	if(rc == TLS_RC_OK) {
 		*part = TLS_IDENTITY_KEY;
 		public_key = X509_get0_pubkey(cert);
-		rc = load_key(files, id,
+		rc = load_key(files,
 				public_key != NULL ? EVP_PKEY_get_base_id(public_key)
 								   : EVP_PKEY_NONE,
-				&key, args, err);
+				&read, args, err);
 	}
-	if(rc == TLS_RC_OK && X509_check_private_key(cert, key) != 1)
+	if(rc == TLS_RC_OK && X509_check_private_key(cert, read.key) != 1)
 		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
 				"private_key: \"%s\" does not belong to the certificate "
 				"\"%s\"",
 				args->private_key, args->certificate);
 	if(rc == TLS_RC_OK)
-		rc = keep_key(id, key, args, err);
-	EVP_PKEY_free(key);
+		rc = keep_key(files, id, &read, args, err);
+	clear_key(&read);
 	X509_free(cert);
 	return rc;
 }
@@ -983,25 +976,6 @@ bool tls_identity_is(const struct tls_identity *id, const X509 *cert)
 
 /* ---- use ---- */
 
-/* The key object of this process, made at first use; NULL on failure. */
-static EVP_PKEY *own_key(struct tls_identity *id)
-{
-	const unsigned char *der = id->key_der;
-	unsigned int self = tls_port_process();
-
-	if(id->keys[self] != NULL)
-		return id->keys[self];
-	if(id->uri != NULL)
-		id->keys[self] = fetch_key(id->uri);
-	else if(id->type == EVP_PKEY_RSA || id->type == EVP_PKEY_EC)
-		/* several times as fast as trying every type */
-		id->keys[self] =
-				d2i_PrivateKey(id->type, NULL, &der, (long)id->key_len);
-	else
-		id->keys[self] = d2i_AutoPrivateKey(NULL, &der, (long)id->key_len);
-	return id->keys[self];
-}
-
 /* The certificate object that all processes share, made at first use. */
 static X509 *own_certificate(struct tls_identity *id)
 {
@@ -1024,27 +998,11 @@ static X509 *own_certificate(struct tls_identity *id)
 	return cert;
 }
 
-/* The key of this process in *OUT, borrowed. */
-static enum tls_rc take_key(
-		struct tls_identity *id, EVP_PKEY **out, struct tls_err *err)
-{
-	*out = NULL;
-	if(tls_port_process() >= id->processes)
-		return tls_err_set(err, TLS_RC_BUG,
-				"process %u was not announced by the host", tls_port_process());
-	tls_ossl_begin();
-	*out = own_key(id);
-	if(*out == NULL)
-		return tls_ossl_fail(err, TLS_RC_NOMEM,
-				"could not make this process's private key object");
-	return TLS_RC_OK;
-}
-
 enum tls_rc tls_identity_use_key(
 		struct tls_identity *id, SSL *ssl, struct tls_err *err)
 {
 	EVP_PKEY *key;
-	enum tls_rc rc = take_key(id, &key, err);
+	enum tls_rc rc = tls_key_use(id->key, &key, err);
 
 	if(rc == TLS_RC_OK && SSL_use_PrivateKey(ssl, key) != 1)
 		rc = tls_ossl_fail(err, TLS_RC_TLS, "could not use the private key");
@@ -1055,7 +1013,7 @@ enum tls_rc tls_identity_use(
 		struct tls_identity *id, SSL *ssl, struct tls_err *err)
 {
 	EVP_PKEY *key;
-	enum tls_rc rc = take_key(id, &key, err);
+	enum tls_rc rc = tls_key_use(id->key, &key, err);
 	X509 *cert;
 
 	if(rc != TLS_RC_OK)

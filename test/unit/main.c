@@ -36,6 +36,7 @@
 	X(ossl)      \
 	X(ctx)       \
 	X(files)     \
+	X(keys)      \
 	X(conn)      \
 	X(info)      \
 	X(x509)      \
