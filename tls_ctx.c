@@ -173,20 +173,25 @@ static enum tls_rc use_identities(
  * signature algorithms, security level, DH; and the choice of ALPN. Everything
  * else that a profile sets has to be carried over by hand (hazard 10). What
  * only the system's policy sets (options) is the same in all contexts. */
-static bool switch_context(SSL *ssl, struct tls_ctx *ctx)
+static bool switch_policy(SSL *ssl, const struct policy *policy)
 {
-	const struct policy *policy = ctx->policy;
-
 	if(SSL_set_SSL_CTX(ssl, policy->ssl_ctx) == NULL)
 		return false;
 	tls_verify_move(ssl, policy->ssl_ctx);
-	return SSL_set_session_id_context(
-				   ssl, ctx->session_id, sizeof(ctx->session_id))
-				   == 1
-		   && set_versions(ssl, policy)
+	return set_versions(ssl, policy)
 		   && (policy->cipher_list[0] == '\0'
-				   || SSL_set_cipher_list(ssl, policy->cipher_list) == 1)
-		   && use_identities(ctx, ssl, NULL) == TLS_RC_OK;
+				   || SSL_set_cipher_list(ssl, policy->cipher_list) == 1);
+}
+
+/* Puts CTX in the place of FROM. Names that differ in their certificates only
+ * share a policy, and then nothing else changes. */
+static bool switch_context(
+		SSL *ssl, const struct tls_ctx *from, struct tls_ctx *ctx)
+{
+	return (from->policy == ctx->policy || switch_policy(ssl, ctx->policy))
+		   && SSL_set_session_id_context(
+					  ssl, ctx->session_id, sizeof(ctx->session_id))
+					  == 1;
 }
 
 /* What a server's connection gets only now that its profile is certain: what
@@ -227,8 +232,10 @@ static int client_hello_cb(SSL *ssl, int *alert, void *arg)
 {
 	struct tls_ctx_choice *choice = SSL_get_ex_data(ssl, choice_index);
 	struct tls_ctx *ctx;
+	struct tls_err err;
 
 	(void)arg;
+	tls_err_clear(&err);
 	if(choice == NULL)
 		return SSL_CLIENT_HELLO_SUCCESS;
 	ctx = choose(ssl, choice);
@@ -236,8 +243,12 @@ static int client_hello_cb(SSL *ssl, int *alert, void *arg)
 		*alert = SSL_AD_UNRECOGNIZED_NAME; /* RFC 6066 s3 */
 		return SSL_CLIENT_HELLO_ERROR;
 	}
-	if((ctx != choice->ctx && !switch_context(ssl, ctx))
-			|| !settle(ssl, ctx->policy)) {
+	if((ctx != choice->ctx && !switch_context(ssl, choice->ctx, ctx))
+			|| !settle(ssl, ctx->policy)
+			|| (choice->by_name != NULL
+					&& use_identities(ctx, ssl, &err) != TLS_RC_OK)) {
+		if(err.rc != TLS_RC_OK)
+			tls_port_log(TLS_LOG_ERR, "%s", err.text);
 		*alert = SSL_AD_INTERNAL_ERROR;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
@@ -1035,7 +1046,8 @@ enum tls_rc tls_ctx_new_ssl(
 		SSL_free(ssl);
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "could not make a TLS session");
 	}
-	rc = use_identities(ctx, ssl, err);
+	/* where a name may choose others, the ClientHello callback gives them */
+	rc = choice->by_name != NULL ? TLS_RC_OK : use_identities(ctx, ssl, err);
 	if(rc != TLS_RC_OK) {
 		SSL_free(ssl);
 		return rc;
@@ -1051,6 +1063,19 @@ const unsigned char *tls_ctx_certificate_at(
 	return index < TLS_CTX_CERTIFICATES && ctx->identities[index] != NULL
 				   ? tls_identity_certificate(ctx->identities[index], n_out)
 				   : NULL;
+}
+
+const unsigned char *tls_ctx_certificate_of(
+		const struct tls_ctx *ctx, int type, size_t *n_out)
+{
+	unsigned int i;
+
+	for(i = 0; i < TLS_CTX_CERTIFICATES; i++) {
+		if(ctx->identities[i] != NULL
+				&& tls_identity_type(ctx->identities[i]) == type)
+			return tls_ctx_certificate_at(ctx, i, n_out);
+	}
+	return tls_ctx_certificate_at(ctx, 0, n_out);
 }
 
 const unsigned char *tls_ctx_certificate(

@@ -100,6 +100,11 @@ enum tls_rc tls_ctx_use_own_key(struct tls_ctx *ctx, struct ssl_st *ssl,
 const unsigned char *tls_ctx_certificate_at(
 		const struct tls_ctx *ctx, unsigned int index, size_t *n_out);
 
+/* DER of the certificate whose key is of the algorithm TYPE (EVP_PKEY id), the
+ * first one when there is none, as tls_ctx_certificate. */
+const unsigned char *tls_ctx_certificate_of(
+		const struct tls_ctx *ctx, int type, size_t *n_out);
+
 /* What tells the stores of trust of two contexts apart, or says that they
  * share one; never NULL. */
 const void *tls_ctx_store(const struct tls_ctx *ctx);

@@ -140,6 +140,24 @@ static void copy_group(struct tls_info *info, SSL *ssl)
 		snprintf(info->group, sizeof(info->group), "%s", name);
 }
 
+/* Algorithm of the key that we signed with, or that the cipher needs. The
+ * certificate in the SSL object does not tell: a process that takes the
+ * handshake over gives it its keys anew. */
+static int own_type(SSL *ssl)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+	int type = NID_undef;
+
+	if(SSL_session_reused(ssl) == 1)
+		return 0;
+	if(SSL_get_signature_type_nid(ssl, &type) == 1)
+		/* what RSA keys sign with in TLS 1.3 (RFC 8446 s4.2.3) */
+		return type == EVP_PKEY_RSA_PSS ? EVP_PKEY_RSA : type;
+	return cipher != NULL && SSL_CIPHER_get_auth_nid(cipher) == NID_auth_rsa
+				   ? EVP_PKEY_RSA
+				   : 0;
+}
+
 /* Fills INFO, which is zeroed and has room behind it. */
 static void fill(struct tls_info *info, SSL *ssl, const struct told *told)
 {
@@ -147,6 +165,7 @@ static void fill(struct tls_info *info, SSL *ssl, const struct told *told)
 
 	info->version = SSL_version(ssl);
 	info->cipher = SSL_get_current_cipher(ssl);
+	info->own_type = own_type(ssl);
 	info->resumed = SSL_session_reused(ssl) == 1;
 	info->verify_result = SSL_get_verify_result(ssl);
 	if(state != NULL && info->verify_result != X509_V_OK)

@@ -41,6 +41,9 @@ struct tls_info
 	bool resumed;
 	bool peer_presented; /* the peer has shown a certificate */
 	int version;		 /* wire number, 0x0304 for TLS 1.3 */
+	/* algorithm (EVP_PKEY id) of our certificate that the handshake used; 0 =
+	 * it used none, or resumed a session */
+	int own_type;
 	/* OpenSSL's own constant cipher description; it lies in the library's
 	 * image and so has one address in all processes. */
 	const void *cipher;

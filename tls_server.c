@@ -1365,11 +1365,14 @@ const unsigned char *tls_server_my_certificate(
 		struct tcp_connection *c, size_t *n_out)
 {
 	struct tls_session *session = session_of(c);
+	const struct tls_info *info;
 
 	*n_out = 0;
 	if(session == NULL)
 		return NULL;
-	return tls_ctx_certificate(session->profile->ctx, n_out);
+	info = tls_conn_info(session->conn);
+	return tls_ctx_certificate_of(
+			session->profile->ctx, info != NULL ? info->own_type : 0, n_out);
 }
 
 struct tls_conn *tls_server_conn(struct tcp_connection *c)
