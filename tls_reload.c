@@ -7,6 +7,8 @@
 
 #include "tls_reload.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -90,6 +92,8 @@ static bool listens_cb(void *arg, const struct tls_addr *addr)
 
 /* ---- what the files look like ---- */
 
+#define HASH_START 14695981039346656037u
+
 static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
 {
 	const unsigned char *at = bytes;
@@ -99,46 +103,83 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
 	return hash;
 }
 
-/* Adds the state of PATH; NULL is fine. A file that is not there counts too.
- * Directories change with their entries. */
-static uint64_t mix_file(uint64_t hash, const char *path)
+static uint64_t mix_stat(uint64_t hash, const struct stat *st)
 {
-	struct stat st;
-	int64_t facts[6] = {0};
+	const int64_t facts[] = {(int64_t)st->st_dev, (int64_t)st->st_ino,
+			(int64_t)st->st_size, (int64_t)st->st_mtim.tv_sec,
+			(int64_t)st->st_mtim.tv_nsec, (int64_t)st->st_mode};
 
-	if(path == NULL)
-		return hash;
-	if(stat(path, &st) == 0) {
-		facts[0] = (int64_t)st.st_dev;
-		facts[1] = (int64_t)st.st_ino;
-		facts[2] = (int64_t)st.st_size;
-		facts[3] = (int64_t)st.st_mtim.tv_sec;
-		facts[4] = (int64_t)st.st_mtim.tv_nsec;
-		facts[5] = (int64_t)st.st_mode;
-	}
-	hash = mix(hash, path, strlen(path));
 	return mix(hash, facts, sizeof(facts));
 }
 
-#define MIX_BOOL(value_)
-#define MIX_INT(value_)
-#define MIX_STR(value_)
-#define MIX_PATH(value_) hash = mix_file(hash, value_);
-#define MIX_METHOD(value_)
-#define MIX_VERIFY(value_)
+/* The state of all that is in the directory PATH, in whatever order it comes.
+ * A file that is written anew in its place does not change the directory. */
+static uint64_t state_of_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	uint64_t sum = 0;
+	struct dirent *entry;
+	struct stat st;
+
+	if(dir == NULL)
+		return 0;
+	while((entry = readdir(dir)) != NULL) {
+		if(entry->d_name[0] == '.')
+			continue;
+		memset(&st, 0, sizeof(st));
+		(void)fstatat(dirfd(dir), entry->d_name, &st, 0);
+		sum += mix_stat(
+				mix(HASH_START, entry->d_name, strlen(entry->d_name)), &st);
+	}
+	closedir(dir);
+	return sum;
+}
+
+/* The directory that was looked at last: profiles inherit it by the thousand. */
+struct folder
+{
+	const char *path; /* borrowed; NULL = none yet */
+	uint64_t state;
+};
+
+/* Adds the state of PATH; NULL is fine. A file that is not there counts too. */
+static uint64_t mix_file(uint64_t hash, const char *path, struct folder *folder)
+{
+	struct stat st;
+
+	if(path == NULL)
+		return hash;
+	memset(&st, 0, sizeof(st));
+	if(stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if(folder->path == NULL || strcmp(folder->path, path) != 0)
+			*folder = (struct folder){path, state_of_entries(path)};
+		hash = mix(hash, &folder->state, sizeof(folder->state));
+	}
+	return mix_stat(mix(hash, path, strlen(path)), &st);
+}
+
+#define MIX_BOOL(value_, option_)
+#define MIX_INT(value_, option_)
+#define MIX_STR(value_, option_)
+#define MIX_PATH(value_, option_) \
+	hash = mix_file(hash, value_, &folders[option_]);
+#define MIX_METHOD(value_, option_)
+#define MIX_VERIFY(value_, option_)
 #define MIX_OPTION(                                                     \
 		m_, type_, def_, min_, max_, mod_, cfg_, alias_, secret_, doc_) \
-	MIX_##type_(p->m_)
+	MIX_##type_(p->m_, TLS_PROFILE_OPTION_##m_)
 
 /* A number for the state of all files that DOMAINS came from; never 0. */
 static uint64_t state_of(const struct tls_domains *domains)
 {
-	uint64_t hash = mix_file(14695981039346656037u, tls_cfg_settings()->config);
+	struct folder folders[TLS_PROFILE_OPTION_COUNT + 1] = {{NULL, 0}};
+	struct folder *own = &folders[TLS_PROFILE_OPTION_COUNT];
+	uint64_t hash = mix_file(HASH_START, tls_cfg_settings()->config, own);
 	const struct tls_profile *profile;
 	size_t i;
 
 	for(i = 0; i < tls_domains_files(domains); i++)
-		hash = mix_file(hash, tls_domains_file(domains, i));
+		hash = mix_file(hash, tls_domains_file(domains, i), own);
 	for(i = 0; (profile = tls_domains_at(domains, i)) != NULL; i++) {
 		const struct tls_profile_params *p = &profile->p;
 
