@@ -49,6 +49,32 @@ openssl x509 -req -in between.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
 leaf deep ec deep.example.org between 30
 cp deep.pem deep-own.pem
 cat between.pem >>deep.pem
+# Behind an authority of its own, which has revoked one of the two.
+key mid ec
+openssl req -new -key mid.key -subj "/O=Test/CN=Middle CA" -out mid.csr
+printf '%s\n' "basicConstraints=critical,CA:TRUE" \
+	"keyUsage=critical,keyCertSign,cRLSign" >mid.ext
+openssl x509 -req -in mid.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+	-days 30 -extfile mid.ext -out mid.pem
+leaf below-alone ec below.example.org mid 30
+leaf revoked-alone ec revoked.example.org mid 30
+for l in below revoked; do
+	cat $l-alone.pem mid.pem >$l.pem
+	cp $l-alone.key $l.key
+done
+for a in ca mid; do
+	printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s.db\ndefault_md=sha256\n%s' \
+		$a 'default_crl_days=30
+' >$a.cnf
+	: >$a.db
+done
+openssl ca -config mid.cnf -keyfile mid.key -cert mid.pem \
+	-revoke revoked-alone.pem
+for a in ca mid; do
+	openssl ca -config $a.cnf -keyfile $a.key -cert $a.pem -gencrl -out $a.crl
+done
+mkdir crls
+cp ca.crl mid.crl crls/
 # With every field that scripts may read; nr differs between the two.
 rich() { # file, nr, days
 	key "$1" ec

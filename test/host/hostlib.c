@@ -324,6 +324,15 @@ static int count_sysv(void)
 	return n;
 }
 
+/* In the child: the terminal behind MASTER becomes its own. */
+static void take_terminal(int master)
+{
+	const char *name = ptsname(master);
+
+	if(setsid() < 0 || !name || open(name, O_RDWR) < 0)
+		_exit(127);
+}
+
 /* In the child: becomes Kamailio. */
 static void exec_kamailio(
 		const struct host_kam *kam, const struct host_config *cfg)
@@ -336,7 +345,10 @@ static void exec_kamailio(
 	int fd = open(kam->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	setpgid(0, 0);
+	if(kam->terminal >= 0)
+		take_terminal(kam->terminal);
+	else
+		setpgid(0, 0);
 	dup2(fd, STDOUT_FILENO);
 	dup2(fd, STDERR_FILENO);
 	if(cfg->preload)
@@ -366,10 +378,25 @@ static void exec_kamailio(
 	_exit(127);
 }
 
+/* A terminal on which TEXT was typed; -1 = none. */
+static int open_terminal(const char *text)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if(fd >= 0
+			&& (grantpt(fd) != 0 || unlockpt(fd) != 0
+					|| write(fd, text, strlen(text)) < 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 static bool spawn(struct host_kam *kam, const struct host_config *cfg)
 {
 	memset(kam, 0, sizeof(*kam));
 	kam->pidfd = -1;
+	kam->terminal = cfg->input ? open_terminal(cfg->input) : -1;
 	log_from = 0;
 	snprintf(kam->dir, sizeof(kam->dir), "%.400s/%d", scratch, ++serial);
 	snprintf(kam->log, sizeof(kam->log), "%.400s/log", kam->dir);
@@ -406,7 +433,9 @@ bool host_wait_end(struct host_kam *kam, int ms)
 		if(poll(&pfd, 1, left > 0 ? (int)left : 0) > 0) {
 			waitpid(kam->pid, &kam->status, 0);
 			close(kam->pidfd);
-			kam->pidfd = -1;
+			if(kam->terminal >= 0)
+				close(kam->terminal);
+			kam->pidfd = kam->terminal = -1;
 			kam->pid = 0;
 			return true;
 		}

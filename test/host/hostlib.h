@@ -39,6 +39,7 @@ struct host_config
 	const char *module;	   /* TLS module; default the one under test, "tls.so"
 							  the one in the server's own folder */
 	const char *preload;   /* LD_PRELOAD */
+	const char *input;	   /* typed on its terminal; NULL = it has none */
 	int tcp_children;	   /* default 2 */
 	int udp_children;	   /* default 1 */
 	int shm_mb;			   /* default 64 */
@@ -48,9 +49,10 @@ struct host_config
 /* A Kamailio, started or finished. */
 struct host_kam
 {
-	pid_t pid;	/* 0 = not running */
-	int pidfd;	/* readable when it ended; -1 = none */
-	int status; /* of waitpid, once ended */
+	pid_t pid;	  /* 0 = not running */
+	int pidfd;	  /* readable when it ended; -1 = none */
+	int terminal; /* our side of it; -1 = none */
+	int status;	  /* of waitpid, once ended */
 	int tls_port;
 	int tcp_port;
 	int udp_port;

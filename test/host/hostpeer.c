@@ -218,6 +218,26 @@ static int staple_cb(SSL *ssl, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Puts what OPT says of algorithms and protocols into the context. */
+static bool set_algorithms(SSL_CTX *ctx, const struct peer_opt *opt)
+{
+	unsigned char alpn[256];
+	size_t n = opt->alpn ? strlen(opt->alpn) : 0;
+
+	if(n > sizeof(alpn) - 1
+			|| (opt->ciphers && SSL_CTX_set_cipher_list(ctx, opt->ciphers) != 1)
+			|| (opt->suites && SSL_CTX_set_ciphersuites(ctx, opt->suites) != 1)
+			|| (opt->groups && SSL_CTX_set1_groups_list(ctx, opt->groups) != 1)
+			|| (opt->sigalgs
+					&& SSL_CTX_set1_sigalgs_list(ctx, opt->sigalgs) != 1))
+		return false;
+	if(n == 0)
+		return true;
+	alpn[0] = (unsigned char)n;
+	memcpy(alpn + 1, opt->alpn, n);
+	return SSL_CTX_set_alpn_protos(ctx, alpn, (unsigned int)n + 1) == 0;
+}
+
 /* Puts the settings of OPT into the context. */
 static bool set_ctx(SSL_CTX *ctx, const struct peer_opt *opt, bool server)
 {
@@ -225,7 +245,7 @@ static bool set_ctx(SSL_CTX *ctx, const struct peer_opt *opt, bool server)
 		SSL_CTX_set_security_level(ctx, 0);
 	SSL_CTX_set_min_proto_version(ctx, opt->min);
 	SSL_CTX_set_max_proto_version(ctx, opt->max);
-	if(opt->ciphers && SSL_CTX_set_cipher_list(ctx, opt->ciphers) != 1)
+	if(!set_algorithms(ctx, opt))
 		return false;
 	if(opt->cert && SSL_CTX_use_certificate_chain_file(ctx, opt->cert) != 1)
 		return false;

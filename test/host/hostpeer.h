@@ -42,6 +42,10 @@ struct peer_opt
 	const char *cert; /* own certificate chain */
 	const char *key;
 	const char *ciphers; /* TLS 1.2 and older */
+	const char *suites;	 /* TLS 1.3 */
+	const char *groups;
+	const char *sigalgs;
+	const char *alpn;	 /* one protocol */
 	SSL_SESSION *resume; /* borrowed */
 	size_t chop;		 /* bytes per TCP segment, 0 = as many as there are */
 	int require_client;	 /* server: ask for the client's certificate */

@@ -34,23 +34,24 @@ struct suite
 	const struct suite_test *tests;
 };
 
-extern const struct suite suite_self;	 /* the library itself, no TLS */
-extern const struct suite suite_load;	 /* loading and refusing to start */
-extern const struct suite suite_traffic; /* the server role */
-extern const struct suite suite_client;	 /* the client role */
-extern const struct suite suite_wish;	 /* what scripts ask of it */
-extern const struct suite suite_wss;	 /* websockets over TLS */
-extern const struct suite suite_safety;	 /* many processes, broken peers */
-extern const struct suite suite_guard;	 /* counters, limits, shortages */
-extern const struct suite suite_alloc;	 /* allocations that fail */
-extern const struct suite suite_rpc;	 /* what operators ask and set */
-extern const struct suite suite_peers;	 /* other TLS programs */
-extern const struct suite suite_stock;	 /* the server's own module as a peer */
-extern const struct suite suite_reuse;	 /* who may get a message */
-extern const struct suite suite_event;	 /* event routes */
-extern const struct suite suite_ocsp;	 /* what is stapled */
-extern const struct suite suite_script;	 /* what scripts can read */
-extern const struct suite suite_others;	 /* other users of OpenSSL beside us */
+extern const struct suite suite_self;	  /* the library itself, no TLS */
+extern const struct suite suite_load;	  /* loading and refusing to start */
+extern const struct suite suite_traffic;  /* the server role */
+extern const struct suite suite_client;	  /* the client role */
+extern const struct suite suite_wish;	  /* what scripts ask of it */
+extern const struct suite suite_profiles; /* the settings of profiles */
+extern const struct suite suite_wss;	  /* websockets over TLS */
+extern const struct suite suite_safety;	  /* many processes, broken peers */
+extern const struct suite suite_guard;	  /* counters, limits, shortages */
+extern const struct suite suite_alloc;	  /* allocations that fail */
+extern const struct suite suite_rpc;	  /* what operators ask and set */
+extern const struct suite suite_peers;	  /* other TLS programs */
+extern const struct suite suite_stock;	/* the server's own module as a peer */
+extern const struct suite suite_reuse;	/* who may get a message */
+extern const struct suite suite_event;	/* event routes */
+extern const struct suite suite_ocsp;	/* what is stapled */
+extern const struct suite suite_script; /* what scripts can read */
+extern const struct suite suite_others; /* other users of OpenSSL beside us */
 
 /* Can this server's own module be a peer at all? False: said why on stdout,
  * and the suite is not run. */
