@@ -8,7 +8,7 @@
  * One process, one thread, no lock.
  *
  * usage: bench   Environment: QUICK=1, PARTS=, CELLS=, TARGETS= (words, empty = all),
- * ROUNDS=, SLICES=, SLICE_MS=, IDLE=, MINUTE=0|1, HOLD=, HOLD_S=,
+ * ROUNDS=, SLICES=, SLICE_MS=, IDLE=, MINUTE=0|1, HOLD=, HOLD_S=, NAMES=, PASSES=,
  * KEEP=1 keeps the servers' folders; KAMAILIO, KAMCMD, TLS_MODULE as the host tests. */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -122,6 +122,8 @@ static void options(void)
 	bench_size.minute = number("MINUTE", quick ? 0 : 1, 1) == 1;
 	bench_size.hold = number("HOLD", quick ? 0 : 15000, 15000);
 	bench_size.hold_s = number("HOLD_S", 60, 600);
+	bench_size.names = number("NAMES", quick ? 1000 : 10000, 20000);
+	bench_size.passes = number("PASSES", quick ? 2 : 16, 100);
 	for(t = 0; t < BENCH_TARGETS; t++)
 		r->has[t] = bench_wanted("TARGETS", bench_word((enum bench_target)t));
 	if(host_version() < STOCK_VERSION_MIN)
@@ -155,6 +157,8 @@ static void measure(void)
 		bench_idle_run();
 	if(bench_wanted("PARTS", "hold") && bench_size.hold > 0)
 		bench_hold_run();
+	if(bench_wanted("PARTS", "profiles"))
+		bench_profiles_run();
 	for(rsa = 0; rsa < 2 && bench_wanted("PARTS", "cpu"); rsa++) {
 		bench_servers_start(rsa);
 		bench_samples_run(rsa);

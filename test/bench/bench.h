@@ -95,6 +95,40 @@ struct bench_lock
 						 request of it and its end */
 };
 
+/* What BENCH_PROFILES are compared as. */
+enum bench_many
+{
+	BENCH_ONE = 0, /* one profile answers for every name */
+	BENCH_MANY,	   /* a profile with certificate and key for each name */
+	BENCH_MANYS
+};
+
+/* Thousands of profiles with a name each. Memory in MB. */
+struct bench_profiles
+{
+	bool done;
+	int names;
+	int workers;		  /* receivers */
+	double start_ms;	  /* until the first RPC is answered */
+	double start_cpu_ms;  /* of all processes */
+	double reload_ms;	  /* nothing has changed */
+	double changed_ms;	  /* every certificate and key was replaced */
+	double reload_cpu_ms; /* the same, CPU of all processes */
+	double changed_cpu_ms;
+	double started_mb[2]; /* after the start; 0 = in use, 1 = with what the
+							 host's allocator adds to each block */
+	double shaken_mb[2];  /* after a handshake with each name */
+	double used_mb[2];	  /* after all measurements of handshakes */
+	double reload_max_mb; /* the most there ever was, up to the last reload */
+	double one_mb[2];	  /* of the server with one profile, as used_mb */
+	/* by version 0 = 1.2, 1 = 1.3; handshake, request, reply, end */
+	double cpu_us[2][BENCH_MANYS][BENCH_ROUNDS_MAX];
+	double per_second[2][BENCH_MANYS][BENCH_ROUNDS_MAX];
+	int ca_profiles; /* that name the system's bundle each; 0 = not measured */
+	double ca_mb[2]; /* of these, after the start */
+	double no_ca_mb[2]; /* of as many without it */
+};
+
 /* Everything measured; NULL latency and false done = not measured. */
 struct bench_results
 {
@@ -110,6 +144,7 @@ struct bench_results
 	struct bench_idle opened[2][BENCH_TARGETS]; /* opened by the server */
 	struct bench_hold hold[BENCH_TARGETS];
 	struct bench_lock lock[2][BENCH_TARGETS];
+	struct bench_profiles profiles;
 	double start_ms[BENCH_TARGETS][BENCH_ROUNDS_MAX];
 	double reload_ms[BENCH_TARGETS][BENCH_ROUNDS_MAX];
 };
@@ -126,6 +161,9 @@ struct bench_load
 	int rate;	/* requests per second over all, 0 = as fast as replies come */
 	bool ping;	/* keep-alives of RFC 5626 instead of requests */
 	bool quiet; /* what fails is not told */
+	int names;	/* server names that are asked for in turn (hostmany.h); 0 = no
+				   name */
+	long count; /* handshakes: end after so many; 0 = only after MS */
 };
 
 /* What it did. */
@@ -164,6 +202,8 @@ struct bench_setup
 	const char *modules; /* more modules, or NULL */
 	const char *route;	 /* body of the route; NULL = answer with the body */
 	int shm_mb;
+	const char *config; /* path of a tls.cfg in place of the usual one */
+	int workers;		/* receivers; 0 = as host_config */
 };
 
 /* How much is measured. */
@@ -178,6 +218,8 @@ struct bench_size
 	bool minute;  /* and after a minute */
 	int hold;	  /* connections with keep-alives; 0 = none */
 	int hold_s;	  /* seconds of the keep-alives that are measured */
+	int names;	  /* profiles with a name each */
+	int passes;	  /* handshakes with each before they are measured */
 };
 
 /* ---- bench.c ---- */
@@ -242,6 +284,16 @@ void bench_locks_run(void);
 
 /* Time of start and reload. */
 void bench_starts_run(void);
+
+/* Time of one RPC, and what asking costs: the fastest answer to a command that
+ * does nothing; ms. */
+double bench_rpc_ms(struct bench_server *server, const char *cmd);
+double bench_idle_rpc_ms(struct bench_server *server);
+
+/* ---- profiles.c ---- */
+
+/* Thousands of profiles: start, reload, memory, handshakes. */
+void bench_profiles_run(void);
 
 /* ---- client.c ---- */
 

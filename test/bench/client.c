@@ -26,6 +26,11 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "hostmany.h"
+
+/* Names are taken in steps of this prime: all of them, in no order. */
+#define NAME_STEP 7919
+
 #define IN_ROOM 40000
 #define EVENTS_MAX 128
 #define REPLY_US 10000000 /* a reply that takes longer has failed */
@@ -61,7 +66,8 @@ struct bench_set
 	bool cycle; /* each connection ends after its reply and a new one begins */
 	bool opening; /* stop at OPEN */
 	int64_t stop_at;
-	int live; /* connections that are not ENDED */
+	int live;	/* connections that are not ENDED */
+	long begun; /* connections */
 	struct bench_done *done;
 	struct conn conns[];
 };
@@ -188,6 +194,7 @@ static void begin(struct bench_set *set, struct conn *c)
 	c->in_n = 0;
 	c->due = bench_now_us();
 	set->live++;
+	set->begun++;
 	watch(set, c, EPOLLOUT, EPOLL_CTL_ADD);
 	if(connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) != 0
 			&& errno != EINPROGRESS)
@@ -264,6 +271,19 @@ static void shake(struct bench_set *set, struct conn *c)
 		fail(set, c, "handshake failed");
 }
 
+/* Asks for the next name. What follows the last one goes on in the next set. */
+static bool ask_name(const struct bench_set *set, struct conn *c)
+{
+	static unsigned long next;
+	char name[MANY_NAME_MAX];
+	unsigned long names = (unsigned long)set->load->names;
+
+	return names == 0
+		   || SSL_set_tlsext_host_name(c->ssl,
+					  many_name((int)(next++ * NAME_STEP % names), name))
+					  == 1;
+}
+
 static void connected(struct bench_set *set, struct conn *c)
 {
 	int error = 0;
@@ -280,7 +300,7 @@ static void connected(struct bench_set *set, struct conn *c)
 	}
 	c->state = SHAKING;
 	c->ssl = SSL_new(contexts[set->load->version == TLS1_3_VERSION]);
-	if(c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
+	if(c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || !ask_name(set, c))
 		abort();
 	SSL_set_connect_state(c->ssl);
 	watch(set, c, EPOLLIN, EPOLL_CTL_MOD);
@@ -326,7 +346,8 @@ static void answered(struct bench_set *set, struct conn *c)
 	c->state = OPEN;
 	if(set->cycle) {
 		end_conn(set, c);
-		if(now < set->stop_at)
+		if(now < set->stop_at
+				&& (set->load->count == 0 || set->begun < set->load->count))
 			begin(set, c);
 	} else if(c->owed || (now < set->stop_at && set->load->rate == 0)) {
 		c->due = c->owed ? c->owed : now;

@@ -137,7 +137,7 @@ void bench_locks_run(void)
 
 /* ---- start and reload ---- */
 
-static double rpc_ms(struct bench_server *server, const char *cmd)
+double bench_rpc_ms(struct bench_server *server, const char *cmd)
 {
 	char out[4096];
 	int64_t from = bench_now_us();
@@ -147,15 +147,14 @@ static double rpc_ms(struct bench_server *server, const char *cmd)
 	return (double)(bench_now_us() - from) / 1e3;
 }
 
-/* What asking costs: the fastest answer to a command that does nothing. */
-static double idle_rpc_ms(struct bench_server *server)
+double bench_idle_rpc_ms(struct bench_server *server)
 {
-	double best = rpc_ms(server, "core.version");
+	double best = bench_rpc_ms(server, "core.version");
 	double ms;
 	int i;
 
 	for(i = 1; i < RPC_TRIES; i++) {
-		ms = rpc_ms(server, "core.version");
+		ms = bench_rpc_ms(server, "core.version");
 		best = ms < best ? ms : best;
 	}
 	return best;
@@ -173,10 +172,10 @@ static void start_one(int target, int round)
 		return;
 	bench_results.start_ms[target][round] =
 			(double)(bench_now_us() - from) / 1e3;
-	base = idle_rpc_ms(&server);
+	base = bench_idle_rpc_ms(&server);
 	if(target != BENCH_PLAIN)
 		bench_results.reload_ms[target][round] =
-				rpc_ms(&server, "tls.reload") - base;
+				bench_rpc_ms(&server, "tls.reload") - base;
 	bench_server_stop(&server);
 }
 

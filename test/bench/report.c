@@ -373,6 +373,78 @@ static void start_table(FILE *f)
 	fputc('\n', f);
 }
 
+/* Of two lists of samples of the same rounds, A / B. */
+static struct spread ratio_of(const double *a, const double *b)
+{
+	double list[BENCH_ROUNDS_MAX];
+	int n = 0;
+	int r;
+
+	for(r = 0; r < all->rounds; r++)
+		if(a[r] > 0 && b[r] > 0)
+			list[n++] = a[r] / b[r];
+	return spread_of(list, n);
+}
+
+static void profiles_row(FILE *f, int v, int which)
+{
+	const struct bench_profiles *p = &all->profiles;
+
+	fprintf(f, "| %d profile%s, TLS 1.%d |", which == BENCH_MANY ? p->names : 1,
+			which == BENCH_MANY ? "s" : "", v + 2);
+	put(f, positive(p->cpu_us[v][which], all->rounds), 0);
+	put(f, positive(p->per_second[v][which], all->rounds), 0);
+	fputc('\n', f);
+}
+
+static void memory_row(FILE *f, const char *what, const double mb[2])
+{
+	fprintf(f, "| %s | %.1f | %.1f |\n", what, mb[0], mb[1]);
+}
+
+static void profiles_table(FILE *f)
+{
+	const struct bench_profiles *p = &all->profiles;
+	int v;
+
+	if(!p->done)
+		return;
+	fprintf(f,
+			"## %d profiles with name, certificate and key each, %d "
+			"receivers\n\n| what | s | CPU s |\n|---|---|---|\n"
+			"| start, until the first RPC is answered | %.2f | %.2f |\n"
+			"| reload, nothing changed | %.2f | %.2f |\n"
+			"| reload, every file replaced | %.2f | %.2f |\n\n"
+			"| shared memory, MB | in use | with the allocator's overhead "
+			"|\n|---|---|---|\n",
+			p->names, p->workers, p->start_ms / 1e3, p->start_cpu_ms / 1e3,
+			p->reload_ms / 1e3, p->reload_cpu_ms / 1e3, p->changed_ms / 1e3,
+			p->changed_cpu_ms / 1e3);
+	memory_row(f, "after the start", p->started_mb);
+	memory_row(f, "after a handshake with each name", p->shaken_mb);
+	memory_row(f, "after all handshakes below", p->used_mb);
+	memory_row(f, "of the server with one profile", p->one_mb);
+	fprintf(f, "| the most of two generations | - | %.1f |\n",
+			p->reload_max_mb);
+	if(p->ca_profiles) {
+		fprintf(f,
+				"\n%d profiles that name the system's CAs:\n\n"
+				"| shared memory, MB | in use | with overhead |\n"
+				"|---|---|---|\n",
+				p->ca_profiles);
+		memory_row(f, "with them", p->ca_mb);
+		memory_row(f, "without", p->no_ca_mb);
+	}
+	fputs("\nServer CPU per handshake, request, end: us; and handshakes per "
+		  "second.\n\n| | CPU | per second |\n|---|---|---|\n",
+			f);
+	for(v = 0; v < 2; v++) {
+		profiles_row(f, v, BENCH_ONE);
+		profiles_row(f, v, BENCH_MANY);
+	}
+	fputc('\n', f);
+}
+
 static void cipher_list(FILE *f)
 {
 	int c;
@@ -475,6 +547,43 @@ static void verdicts_of_cell(FILE *f, int c)
 	}
 }
 
+static void verdicts_of_profiles(FILE *f)
+{
+	const struct bench_profiles *p = &all->profiles;
+	bool whole = p->done && p->names >= 10000;
+	char name[96];
+	int v;
+
+	verdict(f, "many profiles: start, s", single(whole, p->start_ms / 1e3), 2,
+			true, 5);
+	verdict(f, "many profiles: reload, unchanged, s",
+			single(whole, p->reload_ms / 1e3), 2, true, 5);
+	verdict(f, "many profiles: reload, all changed, s",
+			single(whole, p->changed_ms / 1e3), 2, true, 5);
+	verdict(f, "many profiles: MB in use after the start",
+			single(whole, p->started_mb[0]), 1, true, 150);
+	verdict(f, "many profiles: MB in use after handshakes with all",
+			single(whole, p->used_mb[0]), 1, true, 150);
+	verdict(f, "many profiles: the same with the allocator's overhead",
+			single(whole, p->used_mb[1]), 1, true, 150);
+	for(v = 0; v < 2 && p->done; v++) {
+		snprintf(name, sizeof(name),
+				"many profiles, TLS 1.%d: CPU of a handshake, many / one",
+				v + 2);
+		verdict(f, name,
+				ratio_of(p->cpu_us[v][BENCH_MANY], p->cpu_us[v][BENCH_ONE]), 3,
+				true, 1.03);
+		snprintf(name, sizeof(name),
+				"many profiles, TLS 1.%d: handshakes/s, many / one", v + 2);
+		verdict(f, name,
+				ratio_of(p->per_second[v][BENCH_MANY],
+						p->per_second[v][BENCH_ONE]),
+				3, false, 0.97);
+	}
+	verdict(f, "1,000 profiles with the system's CAs, MB",
+			single(p->ca_profiles >= 1000, p->ca_mb[1]), 1, true, 40);
+}
+
 static void verdict_table(FILE *f)
 {
 	const struct bench_hold *h = &all->hold[BENCH_OWN];
@@ -510,6 +619,7 @@ static void verdict_table(FILE *f)
 				v + 2);
 		verdict(f, name, single(l->done, l->message), 2, true, 0);
 	}
+	verdicts_of_profiles(f);
 	fputc('\n', f);
 }
 
@@ -671,6 +781,7 @@ static void tables(FILE *f, const char *dir)
 	lock_table(f);
 	fputs("## Start and reload\n\n", f);
 	start_table(f);
+	profiles_table(f);
 }
 
 bool bench_report_write(const struct bench_results *results, const char *dir)

@@ -188,10 +188,12 @@ bool bench_server_start(
 			.modules = setup->modules,
 			.params = params_for(setup->target),
 			.shm_mb = setup->shm_mb ? setup->shm_mb : SERVER_SHM_MB,
+			.tcp_children = setup->workers,
 			.no_tls = setup->target == BENCH_PLAIN && setup->bare};
 	const char *trait = setup->rsa ? "rsa" : "ecdsa";
 	char globals[512];
 	char text[512];
+	char params[HOST_PATH_MAX + 64];
 
 	snprintf(globals, sizeof(globals), "%s%s%s", base_globals, limits(),
 			setup->globals ? setup->globals : "");
@@ -205,6 +207,11 @@ bool bench_server_start(
 			trait, trait);
 	if(!cfg.no_tls)
 		cfg.tls_cfg = text;
+	if(setup->config) {
+		snprintf(params, sizeof(params),
+				"modparam(\"tls\", \"config\", \"%s\")\n", setup->config);
+		cfg.params = params;
+	}
 	if(setup->target == BENCH_STOCK)
 		cfg.module = "tls.so";
 	memset(server, 0, sizeof(*server));
