@@ -102,6 +102,14 @@ struct load_pending
 	unsigned int cseq;
 	size_t body_n;
 	int64_t deadline;
+	int64_t from_us; /* sent, or when its connection was begun */
+};
+
+/* How long one request waited for its reply; what --waits writes. */
+struct load_wait
+{
+	int64_t from_us; /* of CLOCK_MONOTONIC */
+	int64_t us;
 };
 
 /* One socket of ours: client, accepted or listening. */
@@ -122,6 +130,7 @@ struct load_conn
 	enum load_kind kind;
 	enum load_state state;
 	int64_t deadline; /* of the state, 0 = none */
+	int64_t begun_us; /* connect(); 0 = not the first request any more */
 	int64_t wake;	  /* idle kind: send again then, 0 = not now */
 	SSL *ssl;		  /* NULL = UDP, listener, or raw bytes */
 	BIO *rbio;
@@ -147,6 +156,8 @@ extern struct load_counters *load_count; /* this process's own */
 
 /* tlsload.c */
 int64_t load_ms(void);
+int64_t load_us(void);
+void load_waited(int64_t from_us);				/* until now; for --waits */
 bool load_watch(struct load_conn *c, bool add); /* epoll, by want_out */
 bool load_stopping(void); /* no new work is to be started */
 uint32_t load_random(uint32_t below);

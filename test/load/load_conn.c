@@ -293,6 +293,9 @@ static size_t make_request(struct load_conn *c, struct load_pending *pend)
 	pend->cseq = c->cseq;
 	pend->body_n = pick_body(c);
 	pend->deadline = load_ms() + load_opt.reply_ms;
+	/* the handshake is a part of what the first one waits for */
+	pend->from_us = c->begun_us ? c->begun_us : load_us();
+	c->begun_us = 0;
 	snprintf(call_id, sizeof(call_id), "load-%d-%u", (int)getpid(), c->id);
 	if(c->listen_port)
 		snprintf(extra, sizeof(extra),
@@ -404,8 +407,10 @@ static void take_reply(struct load_conn *c, const char *msg, size_t n)
 	if(fault) {
 		load_count->wrong++;
 		load_say(c, fault, cseq);
-	} else
+	} else {
 		load_count->answered++;
+		load_waited(c->pending[at].from_us);
+	}
 	memmove(&c->pending[at], &c->pending[at + 1],
 			(size_t)(c->n_pending - at - 1) * sizeof(c->pending[0]));
 	c->n_pending--;
@@ -689,6 +694,7 @@ bool load_conn_start(enum load_kind kind)
 		c->listen_port = load_conn_listen(0, c);
 	}
 	c->deadline = load_ms() + load_opt.reply_ms;
+	c->begun_us = load_us();
 	load_conn_ssl(c, false, kind == LOAD_RESUME);
 	c->want_out = true;
 	load_watch(c, true);

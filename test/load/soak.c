@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../host/hostlib.h"
+#include "soak.h"
 
 #define WARM_COUNT "2000" /* connections of the warm-up burst */
 #define DRAIN_MS 30000	  /* until all connections are gone */
@@ -24,20 +26,6 @@
 #define BLOCK_HEADER 16
 #define GROWTH_MAX_KB 512 /* shared memory a run may keep, see below */
 #define LOAD_PROGRAM "tlsload"
-
-struct soak_options
-{
-	const char *seconds;
-	int workers;
-	const char *allocator;
-	const char *cert; /* trait of the certificate: ecdsa or rsa */
-	const char *mix;
-	const char *conns;
-	const char *procs;
-	const char *params; /* further modparam lines */
-	int shm_mb;
-	bool counted; /* connections that end well only, and every number compared */
-};
 
 /* Without connections that break off: of those the two sides may have seen
  * different parts. */
@@ -49,7 +37,7 @@ static char report[8192]; /* what the load generator said last */
 static int passed;
 static int failed;
 
-static void judge(bool good, const char *what)
+void judge(bool good, const char *what)
 {
 	printf("%s: %s\n", good ? "PASS" : "FAIL", what);
 	fflush(stdout);
@@ -75,6 +63,7 @@ static const char *load_path(void)
 /* In the child: becomes the load generator, with its report in a file. */
 static void exec_load(char **argv, const char *path)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if(freopen(path, "w", stdout))
 		execv(argv[0], argv);
 	_exit(127);
@@ -93,10 +82,10 @@ static void read_report(const char *path)
 	fputs(report, stdout);
 }
 
-/* Runs the load generator; LIMIT and VALUE bound it, MIX may be NULL. Its exit
- * code. */
-static int run_load(const struct host_kam *kam, const struct soak_options *opt,
-		const char *mix, const char *limit, const char *value)
+/* Runs the load generator; LIMIT and VALUE bound it, MIX may be NULL. RELOADS:
+ * the configuration is reloaded meanwhile. Its exit code. */
+static int run_load(struct host_kam *kam, const struct soak_options *opt,
+		const char *mix, const char *limit, const char *value, bool reloads)
 {
 	char path[HOST_PATH_MAX + 16];
 	char port[16];
@@ -131,12 +120,18 @@ static int run_load(const struct host_kam *kam, const struct soak_options *opt,
 		argv[n++] = "--mix";
 		argv[n++] = (char *)mix;
 	}
+	if(reloads) {
+		argv[n++] = "--waits";
+		argv[n++] = (char *)opt->waits;
+	}
 	argv[n] = NULL;
 	snprintf(path, sizeof(path), "%s/load", kam->dir);
 	fflush(NULL);
 	pid = fork();
 	if(pid == 0)
 		exec_load(argv, path);
+	if(pid > 0 && reloads)
+		soak_reload(kam, opt, pid);
 	if(pid > 0)
 		waitpid(pid, &status, 0);
 	read_report(path);
@@ -155,7 +150,7 @@ static bool drained(struct host_kam *kam)
 
 /* Bytes in use, without the blocks that the module keeps for the next
  * handshake; those are bounded and fill up as long as there is load. */
-static long used_memory(struct host_kam *kam)
+long used_memory(struct host_kam *kam)
 {
 	return host_rpc_number(kam, "core.shmmem", "used")
 		   - host_rpc_number(kam, "tls.mem", "cached_bytes")
@@ -256,7 +251,7 @@ static void counted(struct host_kam *kam, const struct soak_options *opt,
 	long before[N_NUMBERS];
 
 	read_numbers(kam, before);
-	judge(run_load(kam, opt, GOOD_MIX, limit, value) == 0,
+	judge(run_load(kam, opt, GOOD_MIX, limit, value, false) == 0,
 			"no reply lost, wrong or doubled, no connection refused");
 	judge(drained(kam), "no connection is left, nothing is queued");
 	compare_numbers(kam, before);
@@ -267,8 +262,10 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 	long before;
 	long after;
 
-	judge(run_load(kam, opt, opt->mix, "--count", WARM_COUNT) == 0,
+	judge(run_load(kam, opt, opt->mix, "--count", WARM_COUNT, false) == 0,
 			"warm-up burst");
+	if(opt->reload)
+		soak_reload_warm(kam);
 	judge(drained(kam), "no connection is left after the warm-up");
 	counted(kam, opt, "--count", COUNTED_COUNT);
 	before = settled_memory(kam);
@@ -276,12 +273,16 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 	if(opt->counted) {
 		counted(kam, opt, "--seconds", opt->seconds);
 	} else {
-		judge(run_load(kam, opt, opt->mix, "--seconds", opt->seconds) == 0,
+		judge(run_load(kam, opt, opt->mix, "--seconds", opt->seconds,
+					  opt->reload)
+						== 0,
 				"no reply lost, wrong or doubled, no connection refused");
 		judge(drained(kam), "no connection is left, nothing is queued");
 	}
 	judge(host_procs_changed(kam) == 0 && !host_wait_end(kam, 0),
 			"no worker was restarted");
+	if(opt->reload)
+		soak_reload_waits(opt);
 	after = settled_memory(kam);
 	printf("shared memory: %ld bytes before, %ld after, and %ld kept for "
 		   "reuse\n",
@@ -304,7 +305,7 @@ static bool parse(int argc, char **argv, struct soak_options *opt)
 			{"workers", 1, 0, 'w'}, {"allocator", 1, 0, 'x'},
 			{"cert", 1, 0, 'c'}, {"mix", 1, 0, 'm'}, {"conns", 1, 0, 'n'},
 			{"procs", 1, 0, 'P'}, {"params", 1, 0, 'p'}, {"shm", 1, 0, 'M'},
-			{"counted", 0, 0, 'C'}, {0, 0, 0, 0}};
+			{"counted", 0, 0, 'C'}, {"reload", 0, 0, 'r'}, {0, 0, 0, 0}};
 	int o;
 
 	while((o = getopt_long(argc, argv, "x:", longs, NULL)) != -1) {
@@ -336,6 +337,9 @@ static bool parse(int argc, char **argv, struct soak_options *opt)
 			case 'C':
 				opt->counted = true;
 				break;
+			case 'r':
+				opt->reload = true;
+				break;
 			case 'M':
 				opt->shm_mb = atoi(optarg);
 				break;
@@ -361,10 +365,13 @@ int main(int argc, char **argv)
 	if(!parse(argc, argv, &opt)) {
 		printf("soak [--seconds N] [--workers N] [-x fm|qm|tlsf]\n"
 			   "  [--cert ecdsa|rsa] [--conns N] [--procs N] [--mix ...]\n"
-			   "  [--params 'modparam(...)'] [--shm MB] [--counted]\n"
+			   "  [--params 'modparam(...)'] [--shm MB] [--counted] "
+			   "[--reload]\n"
 			   "environment: KAMAILIO, KAMCMD, TLS_MODULE\n");
 		return 2;
 	}
+	if(!host_init(TEST_BUILD_DIR))
+		return 2;
 	snprintf(params, sizeof(params),
 			"modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n"
 			"modparam(\"tls\", \"certificate\", \"@CERTS@/%s.pem\")\n"
@@ -372,12 +379,12 @@ int main(int argc, char **argv)
 			"modparam(\"tls\", \"session_cache\", 1)\n%s\n",
 			opt.cert, opt.cert, opt.params ? opt.params : "");
 	cfg.params = params;
+	if(opt.reload)
+		soak_reload_config(&opt, &cfg);
 	cfg.allocator = opt.allocator;
 	cfg.tcp_children = opt.workers;
 	cfg.udp_children = 2;
 	cfg.shm_mb = opt.shm_mb;
-	if(!host_init(TEST_BUILD_DIR))
-		return 2;
 	if(host_start(&kam, &cfg))
 		soak(&kam, &opt);
 	else {

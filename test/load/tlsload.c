@@ -47,6 +47,8 @@ static int epoll_fd = -1;
 static int64_t stop_at; /* no new work from then on; 0 = by count */
 static long started;
 static uint32_t seed;
+static const char *waits_path;
+static FILE *waits; /* of --waits; each process appends to it */
 
 int64_t load_ms(void)
 {
@@ -54,6 +56,24 @@ int64_t load_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+int64_t load_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
+}
+
+void load_waited(int64_t from_us)
+{
+	struct load_wait wait = {from_us, load_us() - from_us};
+
+	if(waits && fwrite(&wait, sizeof(wait), 1, waits) != 1) {
+		fprintf(stderr, "tlsload: could not write the waits\n");
+		_exit(1);
+	}
 }
 
 uint32_t load_random(uint32_t below)
@@ -246,8 +266,10 @@ static bool run_all(struct load_counters *counters)
 		seed = (uint32_t)getpid() * 2654435761u;
 		load_count = &counters[i];
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		if(waits_path && !(waits = fopen(waits_path, "a")))
+			_exit(1);
 		run_clients();
-		_exit(0);
+		_exit(waits && fclose(waits) != 0);
 	}
 	for(i = 0; i < load_opt.procs; i++)
 		if(waitpid(pids[i], &status, 0) < 0 || status != 0) {
@@ -347,6 +369,7 @@ static void usage(void)
 		   "  [--procs N] [--mix kind=weight,...] [--tls 1.2|1.3|both]\n"
 		   "  [--window N] [--udp PORT] [--hold MS] [--cert F --key F]\n"
 		   "  [--broken KIND|all,COUNT] [--allow-refused] [--verbose]\n"
+		   "  [--waits FILE]\n"
 		   "tlsload --serve PORT --cert F --key F\n"
 		   "tlsload --selftest --cert F --key F\nkinds:");
 	for(i = 0; i < LOAD_KINDS; i++)
@@ -421,7 +444,8 @@ static bool parse(int argc, char **argv, struct command *cmd)
 			{"window", 1, 0, 'w'}, {"udp", 1, 0, 'u'}, {"hold", 1, 0, 'h'},
 			{"broken", 1, 0, 'b'}, {"cert", 1, 0, 'C'}, {"key", 1, 0, 'K'},
 			{"allow-refused", 0, 0, 'a'}, {"verbose", 0, 0, 'v'},
-			{"selftest", 0, 0, 'S'}, {"serve", 1, 0, 'L'}, {0, 0, 0, 0}};
+			{"selftest", 0, 0, 'S'}, {"serve", 1, 0, 'L'}, {"waits", 1, 0, 'W'},
+			{0, 0, 0, 0}};
 	bool good = true;
 	int opt;
 
@@ -471,6 +495,9 @@ static bool parse(int argc, char **argv, struct command *cmd)
 				break;
 			case 'v':
 				load_opt.verbose = true;
+				break;
+			case 'W':
+				waits_path = optarg;
 				break;
 			case 'S':
 				cmd->selftest = true;
