@@ -45,7 +45,8 @@ struct draft
 {
 	struct tls_profile spec; /* p is owned, file borrowed from the source */
 	option_set set;			 /* options that are no holes any more */
-	bool broken;			 /* had an error: only checked, never added */
+	bool broken;			 /* had an error: the load fails */
+	bool nameless;			 /* its header is not readable: never used */
 	struct tls_place places[TLS_PROFILE_OPTION_COUNT];
 };
 
@@ -69,6 +70,7 @@ struct run
 	unsigned int n_errors;
 	struct files *files; /* where included files go; NULL: none are read */
 	unsigned int depth;	 /* of includes */
+	bool partly;		 /* profiles are wanted in spite of mistakes */
 };
 
 /* ---- complaints ---- */
@@ -262,7 +264,7 @@ static enum tls_rc open_section(struct run *run, const char *file,
 	(*out)->spec.line = item->name_pos.line;
 	(*out)->spec.col = item->name_pos.col;
 	if(read_header(item, &(*out)->spec, &pos, &err)) {
-		(*out)->broken = true;
+		(*out)->broken = (*out)->nameless = true;
 		complain_at(run, TLS_LOG_ERR, file, &pos, &err);
 	}
 	return TLS_RC_OK;
@@ -367,6 +369,8 @@ static enum tls_rc take_syntax_error(struct run *run, const char *file,
 		rc = add_draft(run, section);
 	if(*section)
 		(*section)->broken = true;
+	if(*section && item->kind == TLS_CFGFILE_SECTION)
+		(*section)->nameless = true;
 	complain_at(run, TLS_LOG_ERR, file, &parser->error_pos, err);
 	return rc;
 }
@@ -433,12 +437,19 @@ static enum tls_rc fill_from(
 	return rc;
 }
 
-/* Fills what only files can fill: cert.pem, and keys from certificates. */
-static enum tls_rc fill_files(const struct run *run, struct draft *to)
+/* Fills what only files can fill: cert.pem, and keys from certificates. Where
+ * the certificate may stand in a line that could not be read (UNSURE) nothing
+ * is guessed, so that one mistake does not look like two. */
+static enum tls_rc fill_files(
+		const struct run *run, struct draft *to, bool unsure)
 {
 	struct tls_profile_params *p = &to->spec.p;
 	enum tls_rc rc = TLS_RC_OK;
 
+	if(unsure && (!p->certificate || !(to->set & BIT(private_key)))) {
+		rc = tls_params_set_text(&p->certificate, NULL, false);
+		return rc ? rc : tls_params_set_text(&p->private_key, NULL, false);
+	}
 	if(to->spec.role == TLS_ROLE_SERVER && !(to->set & BIT(certificate)))
 		rc = tls_params_path(FALLBACK_FILE, run->base_dir, &p->certificate);
 	if(!rc && !(to->set & BIT(private_key)))
@@ -448,7 +459,8 @@ static enum tls_rc fill_files(const struct run *run, struct draft *to)
 	return rc;
 }
 
-/* The default section of ROLE; a new one when none was written. */
+/* The default section of ROLE, the last resort one with a mistake; a new one
+ * when none was written. */
 static enum tls_rc find_default(
 		struct run *run, enum tls_role role, size_t *out)
 {
@@ -456,18 +468,25 @@ static enum tls_rc find_default(
 	enum tls_rc rc;
 	size_t i;
 
+	*out = run->n;
 	for(i = 0; i < run->n; i++) {
 		draft = &run->drafts[i];
-		if(!draft->broken && draft->spec.role == role
-				&& draft->spec.kind == TLS_PROFILE_DEFAULT)
+		if(draft->nameless || draft->spec.role != role
+				|| draft->spec.kind != TLS_PROFILE_DEFAULT)
+			continue;
+		*out = i;
+		if(!draft->broken)
 			break;
 	}
-	*out = i;
-	if(i < run->n)
+	if(*out < run->n)
 		return TLS_RC_OK;
 	rc = add_draft(run, &draft);
-	if(!rc)
-		draft->spec.role = role;
+	if(rc)
+		return rc;
+	draft->spec.role = role;
+	/* it may be the one whose header is not readable */
+	for(i = 0; i < *out; i++)
+		draft->broken = draft->broken || run->drafts[i].nameless;
 	return rc;
 }
 
@@ -490,7 +509,8 @@ static enum tls_rc fill_all(struct run *run)
 	}
 	/* last of all: a file that was only guessed is not to be inherited */
 	for(i = 0; !rc && i < run->n; i++)
-		rc = fill_files(run, &run->drafts[i]);
+		rc = fill_files(run, &run->drafts[i],
+				run->drafts[defaults[run->drafts[i].spec.role]].broken);
 	return rc;
 }
 
@@ -503,11 +523,13 @@ static enum tls_rc add_profile(struct tls_domains *domains,
 	struct tls_profile spec = draft->spec; /* borrows everything */
 
 	spec.places = (struct tls_place *)(uintptr_t)draft->places;
+	if(draft->broken)
+		spec.p.server_name = NULL; /* it may be what is wrong */
 	return tls_domains_add(domains, &spec, err);
 }
 
-/* Makes sealed profiles of all good drafts. What is wrong among them is
- * reported; *OUT is then not used by anybody, but freed. */
+/* Makes sealed profiles of all good drafts, and of defaults, which have to be
+ * there. What is wrong among them is reported. */
 static enum tls_rc build(struct run *run, struct tls_domains **out)
 {
 	enum tls_rc rc = TLS_RC_OK;
@@ -520,7 +542,8 @@ static enum tls_rc build(struct run *run, struct tls_domains **out)
 		return TLS_RC_NOMEM;
 	for(i = 0; i < run->n && rc != TLS_RC_NOMEM; i++) {
 		draft = &run->drafts[i];
-		if(draft->broken)
+		if(draft->nameless
+				|| (draft->broken && draft->spec.kind != TLS_PROFILE_DEFAULT))
 			continue;
 		rc = add_profile(*out, draft, &err);
 		if(rc && rc != TLS_RC_NOMEM)
@@ -559,7 +582,7 @@ static enum tls_rc parse(struct run *run,
 	if(!rc)
 		rc = build(run, &domains);
 	rc = conclude(run, rc, err);
-	if(!rc) {
+	if(!rc || (rc == TLS_RC_CONFIG && run->partly)) {
 		*out = domains;
 		domains = NULL;
 	}
@@ -904,12 +927,13 @@ static enum tls_rc read_files(struct files *files, const char *path,
 	return rc;
 }
 
-enum tls_rc tls_config_load(const char *path,
+enum tls_rc tls_config_load_partly(const char *path,
 		const struct tls_profile_params *modparams, const char *base_dir,
 		tls_report_fn report, void *arg, struct tls_domains **out,
 		struct tls_err *err)
 {
-	struct run run = {.base_dir = base_dir, .report = report, .arg = arg};
+	struct run run = {
+			.base_dir = base_dir, .report = report, .arg = arg, .partly = true};
 	struct files files = {0};
 	struct tls_err own;
 	char *whole = NULL;
@@ -938,5 +962,18 @@ enum tls_rc tls_config_load(const char *path,
 out:
 	clear_files(&files);
 	tls_port_free(whole);
+	return rc;
+}
+
+enum tls_rc tls_config_load(const char *path,
+		const struct tls_profile_params *modparams, const char *base_dir,
+		tls_report_fn report, void *arg, struct tls_domains **out,
+		struct tls_err *err)
+{
+	enum tls_rc rc = tls_config_load_partly(
+			path, modparams, base_dir, report, arg, out, err);
+
+	if(rc)
+		tls_domains_unref(out);
 	return rc;
 }

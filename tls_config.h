@@ -81,6 +81,15 @@ enum tls_rc tls_config_load(const char *path,
 		tls_report_fn report, void *arg, struct tls_domains **out,
 		struct tls_err *err) TLS_MUST_CHECK;
 
+/* As tls_config_load, for who wants to find further mistakes: with CONFIG, *OUT
+ * has the sections that are without one, and the defaults as far as they could
+ * be read, sealed or not; NULL when that was not possible. It is not to be
+ * published. */
+enum tls_rc tls_config_load_partly(const char *path,
+		const struct tls_profile_params *modparams, const char *base_dir,
+		tls_report_fn report, void *arg, struct tls_domains **out,
+		struct tls_err *err) TLS_MUST_CHECK;
+
 /* Makes the two default profiles from MODPARAMS alone (mode A, no config
  * file). Both get the same values, the server's certificate included; a
  * certificate or private_key that is not set is cert.pem in BASE_DIR.

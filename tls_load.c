@@ -222,7 +222,7 @@ enum tls_rc tls_load(const struct tls_load_args *args, struct tls_domains **out,
 	struct load load = {.args = args, .result = result};
 	struct tls_domains *domains = NULL;
 	uint64_t start = tls_port_ms();
-	enum tls_rc rc;
+	enum tls_rc rc, built;
 
 	*out = NULL;
 	memset(result, 0, sizeof(*result));
@@ -231,11 +231,14 @@ enum tls_rc tls_load(const struct tls_load_args *args, struct tls_domains **out,
 		rc = tls_config_from_modparams(
 				args->modparams, args->base_dir, &domains, err);
 	else
-		rc = tls_config_load(args->file, args->modparams, args->base_dir,
+		rc = tls_config_load_partly(args->file, args->modparams, args->base_dir,
 				config_cb, &load, &domains, err);
-	if(!rc) {
+	if(domains) {
+		/* also behind mistakes of the text: who corrects them wants to know
+		 * about the files at once */
 		result->profiles = tls_domains_count(domains);
-		rc = build(&load, domains);
+		built = build(&load, domains);
+		rc = rc ? rc : built;
 	}
 	result->ms = tls_port_ms() - start;
 	if(!rc) {

@@ -357,6 +357,17 @@ static const struct reload_row bad_files[] = {
 				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
 				"private_key = @CERTS@/foreign.key\nca_list = @CERTS@/none\n",
 				"tls.check lists more", "tls.cfg:4:11: ca_list: "},
+		{"a missing file beside a syntax error",
+				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
+				"private_key = @CERTS@/ecdsa.key\nmethode = x\n"
+				"[server:any]\nserver_name = a.example\n"
+				"certificate = @CERTS@/none.pem\n",
+				"tls.cfg:4:1: unknown option", "tls.cfg:7:15: certificate: "},
+		{"nobody listens, beside a syntax error",
+				"[server:default]\nverify_depth = no\n"
+				"[server:192.0.2.1:5061]\ncertificate = @CERTS@/ecdsa.pem\n"
+				"private_key = @CERTS@/ecdsa.key\n",
+				"tls.cfg:2:16: verify_depth", "tls.cfg:3:1: profile "},
 		{"nobody listens",
 				"[server:default]\ncertificate = @CERTS@/ecdsa.pem\n"
 				"private_key = @CERTS@/ecdsa.key\n[server:192.0.2.1:5061]\n",
