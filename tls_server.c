@@ -157,6 +157,9 @@ static void session_free(struct tls_session **session)
 	tls_port_free(s);
 }
 
+/* Why the step that this process is in refused a name; settle() takes it. */
+static struct tls_err name_refused;
+
 /* The client has said which name it wants to reach: the profile of that name
  * in the generation that this connection holds. Inside a handshake step, under
  * write_lock. */
@@ -168,8 +171,12 @@ static struct tls_ctx *by_name_cb(void *arg, const char *name)
 
 	session->profile = tls_domain_lookup(session->domains, &query);
 	if(session->profile->p.strict_sni
-			&& !tls_profile_serves(session->profile, name))
+			&& !tls_profile_serves(session->profile, name)) {
+		tls_err_set(&name_refused, TLS_RC_PEER,
+				"refused, no profile has the name \"%s\" (strict_sni)", name);
+		(void)tls_err_because(&name_refused, TLS_RC_PEER, TLS_CAUSE_NAME);
 		return TLS_CTX_REFUSE;
+	}
 	return session->profile->ctx;
 }
 
@@ -618,6 +625,11 @@ static enum tls_rc settle(struct tcp_connection *c, struct tls_session *session,
 			count_completed(session);
 			say_established(c, session);
 		}
+	}
+	if(name_refused.rc != TLS_RC_OK) {
+		/* OpenSSL only knows that a callback failed */
+		*err = name_refused;
+		tls_err_clear(&name_refused);
 	}
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN && rc != TLS_RC_CLOSED)
 		count_failed(session, tls_err_cause(err));

@@ -241,6 +241,41 @@ static void test_causes(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* Names: the one that the client calls, and the one of its certificate. */
+static void test_names(void)
+{
+	static const char tls_cfg[] =
+			"[server:default]\nmethod = TLSv1.2\n"
+			"certificate = @CERTS@/ecdsa.pem\nprivate_key = @CERTS@/ecdsa.key\n"
+			"ca_list = @CERTS@/ca.pem\nrequire_certificate = yes\n"
+			"strict_sni = yes\nverify_name = host\n"
+			"peer_names = other.example.org\n";
+	struct host_config cfg = {.tls_cfg = tls_cfg};
+	struct peer_opt opt = {.sni = "nobody.example.org"};
+	struct host_kam kam;
+	struct peer p;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(!peer_tls(&p, kam.tls_port, &opt), "no profile has the name");
+	peer_close(&p);
+	opt.sni = NULL;
+	opt.cert = host_cert("client.pem");
+	opt.key = host_cert("client.key");
+	HOLDS(!peer_tls(&p, kam.tls_port, &opt), "the certificate is of another");
+	peer_close(&p);
+	HOLDS(host_rpc_await(&kam, "tls.stats", "handshakes_failed", 2, 5000),
+			"both failed");
+	read_stats(&kam);
+	HOLDS(stat_is("handshakes_failed_unknown_name", 1)
+					&& stat_is("handshakes_failed_cert_name", 1),
+			"each is counted under its cause");
+	HOLDS(host_log_await(&kam, "nobody.example.org&(strict_sni)", 5000) > 0
+					&& host_log_await(&kam, "other.example.org", 5000) > 0,
+			"and the log has the names");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* ---- sums ---- */
 
 static void test_sums(void)
@@ -303,6 +338,16 @@ static void keep_pace(struct host_kam *kam, int i)
 {
 	if(i % AT_ONCE == 0)
 		HOLDS(peer_once(kam->tls_port, NULL), "who behaves is served");
+}
+
+/* Where the I-th of many connections comes from: newer hosts take 1024 of one
+ * address (tcp_accept_iplimit). */
+static const char *source_of(int i)
+{
+	static char text[sizeof("127.0.0.255")];
+
+	snprintf(text, sizeof(text), "127.0.0.%d", (2 + i / 500) % 256);
+	return text;
 }
 
 /* Room for as many connections as a test may be told to open. */
@@ -394,7 +439,7 @@ static pid_t open_halves(struct host_kam *kam, struct peer *peers, int n)
 	int i;
 
 	for(i = 0; i < n; i++) {
-		HOLDS(peer_tcp_from(&peers[i], "127.0.0.2", kam->tls_port),
+		HOLDS(peer_tcp_from(&peers[i], source_of(i), kam->tls_port),
 				"TCP connects");
 		if(i % HALF_KINDS == HALF_HELLO)
 			hello_and_close(&peers[i]);
@@ -579,7 +624,11 @@ static void test_long_list(void)
 	if(!started(&kam, &cfg))
 		return;
 	for(i = 0; i < n; i++)
-		HOLDS(peer_tls(&peers[i], kam.tls_port, NULL), "a connection");
+		HOLDS(peer_tcp_from(&peers[i], source_of(i), kam.tls_port)
+						&& peer_tls_prepare(
+								&peers[i], &(struct peer_opt){0}, false)
+						&& peer_handshake(&peers[i], PEER_WAIT_MS),
+				"a connection");
 	HOLDS(lists_all(&kam, n), "the list has all of them");
 	quiet = slowest(&peers[0], &cseq, 0);
 	pid = list_all_the_time(&kam);
@@ -939,9 +988,10 @@ static void test_monitoring(void)
 }
 
 static const struct suite_test tests[] = {{"causes", test_causes},
-		{"sums", test_sums}, {"half-open handshakes", test_half_open},
-		{"long list", test_long_list}, {"limits", test_limits},
-		{"low memory", test_low_memory}, {"key log", test_keylog},
-		{"monitoring", test_monitoring}, {NULL, NULL}};
+		{"names", test_names}, {"sums", test_sums},
+		{"half-open handshakes", test_half_open}, {"long list", test_long_list},
+		{"limits", test_limits}, {"low memory", test_low_memory},
+		{"key log", test_keylog}, {"monitoring", test_monitoring},
+		{NULL, NULL}};
 
 const struct suite suite_guard = {"guard", NULL, NULL, tests};
