@@ -396,6 +396,23 @@ static long grown_by_reloads(struct host_kam *kam)
 	return host_rpc_number(kam, "core.shmmem", "used") - before;
 }
 
+static void check_reloads_counted(struct host_kam *kam)
+{
+	long made = host_rpc_number(kam, "tls.stats", "generations_made");
+
+	HOLDS(host_rpc_number(kam, "tls.stats", "reloads_ok") == RELOADS + 3
+					&& host_rpc_number(kam, "tls.stats", "reloads_failed")
+							   == RELOADS + 3 + (long)N_BAD_FILES,
+			"each reload is counted as what it was");
+	HOLDS(made == 1 + RELOADS + 3
+					&& made
+									   - host_rpc_number(kam, "tls.stats",
+											   "generations_freed")
+							   == host_rpc_number(
+									   kam, "tls.stats", "generations_alive"),
+			"and each configuration until it is freed");
+}
+
 static void test_reload(void)
 {
 	static struct peer peers[20];
@@ -419,6 +436,7 @@ static void test_reload(void)
 			"bad files change nothing");
 	grown = grown_by_reloads(&kam);
 	HOLDS(grown < SHM_NOISE, "shared memory stays flat");
+	check_reloads_counted(&kam);
 	HOLDS(n == 20 && peers_work(peers, n, 2), "old connections go on");
 	HOLDS(peer_once(kam.tls_port, NULL), "new ones are served");
 	close_peers(peers, n);
