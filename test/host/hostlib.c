@@ -489,8 +489,8 @@ static void note_procs(struct host_kam *kam)
 	}
 }
 
-/* Is PID alive (a zombie is not) and is it a Kamailio? */
-static bool alive(pid_t pid)
+/* The state letter of PID as in proc(5), 0 when it is no Kamailio. */
+static char state_of(pid_t pid)
 {
 	char path[64];
 	char line[512] = "";
@@ -500,13 +500,41 @@ static bool alive(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	f = fopen(path, "r");
 	if(!f)
-		return false;
+		return 0;
 	if(!fgets(line, sizeof(line), f))
 		line[0] = '\0';
 	fclose(f);
 	state = strrchr(line, ')');
-	return state && state[1] == ' ' && state[2] != 'Z'
-		   && strstr(line, "(kamailio");
+	return state && state[1] == ' ' && strstr(line, "(kamailio") ? state[2] : 0;
+}
+
+/* Is PID alive (a zombie is not) and is it a Kamailio? */
+static bool alive(pid_t pid)
+{
+	char state = state_of(pid);
+
+	return state != 0 && state != 'Z';
+}
+
+static void await_sleep(struct host_kam *kam, pid_t pid, long end)
+{
+	while(alive(pid) && state_of(pid) != 'S' && host_now() < end)
+		host_wait_end(kam, 5);
+}
+
+/* Waits until the main process has forked all others and each has slept once.
+ * One that was forked and has not run yet still takes itself for the main
+ * process: a signal to end would get lost in it, and the server would wait
+ * for it (core/pt.c, main.c: sig_usr()). */
+static void await_processes(struct host_kam *kam)
+{
+	long end = host_now() + HOST_START_MS;
+	int i;
+
+	await_sleep(kam, kam->pid, end);
+	note_procs(kam);
+	for(i = 0; i < kam->n_procs; i++)
+		await_sleep(kam, kam->procs[i], end);
 }
 
 int host_procs_changed(struct host_kam *kam)
@@ -588,7 +616,7 @@ bool host_start(struct host_kam *kam, const struct host_config *cfg)
 		if(wait_socket(kam, end)) {
 			while(kam->pid && host_now() < end) {
 				if(host_rpc(kam, "core.uptime", answer, sizeof(answer))) {
-					note_procs(kam);
+					await_processes(kam);
 					return true;
 				}
 				host_wait_end(kam, 20);
