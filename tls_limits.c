@@ -289,6 +289,15 @@ enum tls_rc tls_limits_watch(int id, uint64_t now_ms)
 	return TLS_RC_OK;
 }
 
+/* Has ENTRY, the low part of a time, been TIMEOUT_MS ago? Others note theirs
+ * while the caller is on its way with NOW_MS: theirs may be the later one. */
+static bool is_due(uint32_t entry, uint64_t now_ms, unsigned int timeout_ms)
+{
+	uint32_t ago = (uint32_t)now_ms - entry;
+
+	return ago <= INT32_MAX && ago >= timeout_ms;
+}
+
 bool tls_limits_due(uint64_t now_ms, unsigned int timeout_ms, int *id)
 {
 	struct chunk *head;
@@ -300,8 +309,7 @@ bool tls_limits_due(uint64_t now_ms, unsigned int timeout_ms, int *id)
 	tls_lock_get(TLS_LOCK_LIMITS);
 	head = shared->head;
 	if(head != NULL && head->n > 0
-			&& (uint32_t)((uint32_t)now_ms - head->entry[head->first].ms)
-					   >= timeout_ms) {
+			&& is_due(head->entry[head->first].ms, now_ms, timeout_ms)) {
 		*id = head->entry[head->first].id;
 		head->first++;
 		head->n--;

@@ -234,6 +234,10 @@ static void test_list(void)
 	CU_ASSERT_EQUAL(tls_limits_watch(2, START), TLS_RC_OK);
 	CU_ASSERT_TRUE(tls_limits_due(START, 0, &id));
 	CU_ASSERT_EQUAL(id, 2);
+	/* noted by another process while the timer was on its way */
+	CU_ASSERT_EQUAL(tls_limits_watch(4, START + 1), TLS_RC_OK);
+	CU_ASSERT_FALSE(tls_limits_due(START, 5000, &id));
+	CU_ASSERT_TRUE(tls_limits_due(START + 5001, 5000, &id));
 	CU_ASSERT_EQUAL(tls_limits_watch(3, START), TLS_RC_OK);
 	tear_down(); /* frees what is still listed */
 }
