@@ -1100,39 +1100,14 @@ static bool give(const unsigned char *der, size_t n, unsigned char *out,
 	return true;
 }
 
-/* The trusted certificate whose key signed CERT; NULL = none. One reference for
- * the caller. */
-static X509 *anchor_of(const struct tls_ctx *ctx, X509 *cert)
-{
-	X509_STORE_CTX *store = X509_STORE_CTX_new();
-	STACK_OF(X509) *named = NULL;
-	X509 *found = NULL;
-	int i;
-
-	if(store != NULL
-			&& X509_STORE_CTX_init(store,
-					   SSL_CTX_get_cert_store(ctx->policy->ssl_ctx), cert, NULL)
-					   == 1)
-		named = X509_STORE_CTX_get1_certs(store, X509_get_issuer_name(cert));
-	for(i = 0; found == NULL && i < sk_X509_num(named); i++) {
-		X509 *issuer = sk_X509_value(named, i);
-
-		if(X509_check_issued(issuer, cert) == X509_V_OK
-				&& X509_verify(cert, X509_get0_pubkey(issuer)) == 1
-				&& X509_up_ref(issuer) == 1)
-			found = issuer;
-	}
-	sk_X509_pop_free(named, X509_free);
-	X509_STORE_CTX_free(store);
-	return found;
-}
-
 /* The last one of the chain, behind the certificate of N bytes at DER. */
 static bool give_anchor(const struct tls_ctx *ctx, const unsigned char *der,
 		size_t n, unsigned char *out, size_t size, size_t *n_out)
 {
 	X509 *cert = d2i_X509(NULL, &der, (long)n);
-	X509 *anchor = cert != NULL ? anchor_of(ctx, cert) : NULL;
+	X509 *anchor = cert != NULL ? tls_files_issuer(
+						   SSL_CTX_get_cert_store(ctx->policy->ssl_ctx), cert)
+								: NULL;
 	unsigned char *form = NULL;
 	int length = anchor != NULL ? i2d_X509(anchor, &form) : 0;
 	bool good = length > 0 && give(form, (size_t)length, out, size, n_out);

@@ -969,6 +969,29 @@ X509 *tls_identity_issuer(const struct tls_identity *id, X509 *cert)
 	return NULL;
 }
 
+X509 *tls_files_issuer(X509_STORE *store, X509 *cert)
+{
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	STACK_OF(X509) *named = NULL;
+	X509 *found = NULL;
+	int i;
+
+	if(ctx != NULL && X509_STORE_CTX_init(ctx, store, cert, NULL) == 1)
+		named = X509_STORE_CTX_get1_certs(ctx, X509_get_issuer_name(cert));
+	for(i = 0; found == NULL && i < sk_X509_num(named); i++) {
+		X509 *issuer = sk_X509_value(named, i);
+
+		if(X509_check_issued(issuer, cert) == X509_V_OK
+				&& X509_verify(cert, X509_get0_pubkey(issuer)) == 1
+				&& X509_up_ref(issuer) == 1)
+			found = issuer;
+	}
+	sk_X509_pop_free(named, X509_free);
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	return found;
+}
+
 bool tls_identity_is(const struct tls_identity *id, const X509 *cert)
 {
 	return cert != NULL && atomic_load(&id->cert) == cert;

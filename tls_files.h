@@ -109,6 +109,12 @@ const unsigned char *tls_identity_certificate(
 struct x509_st *tls_identity_issuer(
 		const struct tls_identity *id, struct x509_st *cert);
 
+/* The certificate in STORE whose key signed CERT, with one reference for the
+ * caller; NULL = none, or memory is short. A CA that was renewed has a namesake
+ * with another key. Any process; clears the error queue. */
+struct x509_st *tls_files_issuer(
+		struct x509_store_st *store, struct x509_st *cert);
+
 /* True when CERT, which a connection shows, is the object that ID gave it. */
 bool tls_identity_is(const struct tls_identity *id, const struct x509_st *cert);
 

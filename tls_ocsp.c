@@ -18,6 +18,15 @@
 
 #define STAPLE_MAGIC 0x746f6373U /* "tocs" */
 
+/* Longest response that is stapled. OpenSSL's clients take no longer message
+ * with a status in TLS 1.2, 4 bytes are in front of it, and nobody's CA needs a
+ * tenth of it. */
+#define STAPLE_MAX (SSL3_RT_MAX_PLAIN_LENGTH - 4)
+
+/* Level of security of who may sign for a CA, as in SSL_CTX_set_security_level:
+ * no signature with SHA-1 or less, no RSA key below 1024 bits. */
+#define SIGNER_LEVEL 1
+
 struct tls_ocsp_staple
 {
 	unsigned int magic;
@@ -95,6 +104,23 @@ static bool read_response(struct trial *t, const unsigned char *der, size_t n)
 	return true;
 }
 
+/* The digest of an RSA-PSS signature, which is no part of its name (RFC 4055
+ * s3.1: SHA-1 unless the parameters say another). */
+static int pss_digest(const X509_ALGOR *algorithm)
+{
+	RSA_PSS_PARAMS *params = NULL;
+	const void *value = NULL;
+	int type = V_ASN1_UNDEF, md = NID_sha1;
+
+	X509_ALGOR_get0(NULL, &type, &value, algorithm);
+	if(type == V_ASN1_SEQUENCE)
+		params = ASN1_item_unpack(value, ASN1_ITEM_rptr(RSA_PSS_PARAMS));
+	if(params != NULL && params->hashAlgorithm != NULL)
+		md = OBJ_obj2nid(params->hashAlgorithm->algorithm);
+	RSA_PSS_PARAMS_free(params);
+	return md;
+}
+
 /* True for a signature that could be forged, whoever made it. */
 static bool is_weak(const OCSP_BASICRESP *basic)
 {
@@ -105,6 +131,8 @@ static bool is_weak(const OCSP_BASICRESP *basic)
 	X509_ALGOR_get0(&object, NULL, NULL, algorithm);
 	if(OBJ_find_sigid_algs(OBJ_obj2nid(object), &md, NULL) != 1)
 		return false; /* the library will not know how to verify it */
+	if(OBJ_obj2nid(object) == NID_rsassaPss)
+		md = pss_digest(algorithm);
 	return md == NID_sha1 || md == NID_md5 || md == NID_md5_sha1
 		   || md == NID_md4 || md == NID_md2;
 }
@@ -132,6 +160,8 @@ static bool check_signer(struct trial *t, X509 *issuer)
 	X509_VERIFY_PARAM_set_flags(
 			X509_STORE_get0_param(t->trust), X509_V_FLAG_PARTIAL_CHAIN);
 	X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(t->trust), t->now);
+	X509_VERIFY_PARAM_set_auth_level(
+			X509_STORE_get0_param(t->trust), SIGNER_LEVEL);
 	if(OCSP_basic_verify(t->basic, t->issuer, t->trust, OCSP_NOEXPLICIT) == 1)
 		return true;
 	why = ERR_reason_error_string(
@@ -192,16 +222,29 @@ static bool check_times(struct trial *t, const ASN1_GENERALIZEDTIME *this_one,
 }
 
 /* A staple outlives the load: the certificate of its signer must not end
- * before. */
-static void limit_to_signer(struct trial *t)
+ * before. False when that is not known. */
+static bool limit_to_signer(struct trial *t)
 {
 	X509 *signer = NULL;
 	int64_t end;
 
-	if(OCSP_resp_get0_signer(t->basic, &signer, t->issuer) == 1
-			&& seconds_of(X509_get0_notAfter(signer), &end)
-			&& end < t->out->until)
+	if(OCSP_resp_get0_signer(t->basic, &signer, t->issuer) != 1
+			|| !seconds_of(X509_get0_notAfter(signer), &end))
+		return decide(t, TLS_OCSP_BROKEN, "nobody knows when its signer ends");
+	if(end < t->out->until)
 		t->out->until = end;
+	return true;
+}
+
+/* RFC 6960 s4.4: who does not know a critical extension must not go by the
+ * response. There is none that we know. */
+static bool check_extensions(struct trial *t, OCSP_SINGLERESP *single)
+{
+	if(OCSP_BASICRESP_get_ext_by_critical(t->basic, 1, -1) < 0
+			&& OCSP_SINGLERESP_get_ext_by_critical(single, 1, -1) < 0)
+		return true;
+	return decide(t, TLS_OCSP_BROKEN,
+			"it has a critical extension that is not known here");
 }
 
 static void judge_part(struct trial *t, X509 *issuer)
@@ -217,9 +260,9 @@ static void judge_part(struct trial *t, X509 *issuer)
 	}
 	status = OCSP_single_get0_status(
 			single, &reason, NULL, &this_one, &next_one);
-	if(!check_times(t, this_one, next_one))
+	if(!check_extensions(t, single) || !check_times(t, this_one, next_one)
+			|| !limit_to_signer(t))
 		return;
-	limit_to_signer(t);
 	switch(status) {
 		case V_OCSP_CERTSTATUS_GOOD:
 			decide(t, TLS_OCSP_GOOD, "good");
@@ -304,18 +347,11 @@ static struct tls_ocsp_staple *staple_new(
  * profile trusts; NULL = neither. One reference for the caller. */
 static X509 *issuer_of(const struct tls_ocsp_args *args, X509 *cert)
 {
-	X509_STORE_CTX *ctx;
 	X509 *issuer = tls_identity_issuer(args->identity, cert);
 
 	if(issuer != NULL && X509_up_ref(issuer) == 1)
 		return issuer;
-	ctx = args->store != NULL ? X509_STORE_CTX_new() : NULL;
-	issuer = NULL;
-	if(ctx != NULL && X509_STORE_CTX_init(ctx, args->store, cert, NULL) == 1
-			&& X509_STORE_CTX_get1_issuer(&issuer, ctx, cert) != 1)
-		issuer = NULL;
-	X509_STORE_CTX_free(ctx);
-	return issuer;
+	return args->store != NULL ? tls_files_issuer(args->store, cert) : NULL;
 }
 
 /* The verdict on the N bytes at DER as the result of a load. */
@@ -355,6 +391,13 @@ static enum tls_rc read_staple(const struct tls_ocsp_args *args, X509 *cert,
 	rc = tls_ossl_read_file(args->setting, args->path, &der, &n, err);
 	if(rc != TLS_RC_OK)
 		return rc;
+	if(n > STAPLE_MAX) {
+		tls_ossl_release_file(&der, n);
+		return tls_err_set(err, TLS_RC_CONFIG,
+				"%s: \"%s\" is not stapled: it has %zu bytes and clients take "
+				"%d at most",
+				args->setting, args->path, n, STAPLE_MAX);
+	}
 	issuer = issuer_of(args, cert);
 	tls_ocsp_judge(der, n, cert, issuer, now, &verdict);
 	X509_free(issuer);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 
 static void need(bool good, const char *what)
 {
@@ -18,6 +19,35 @@ static void need(bool good, const char *what)
 	fprintf(stderr, "ocsp_make: %s\n", what);
 	ERR_print_errors_fp(stderr);
 	abort();
+}
+
+/* An extension that nobody knows, of N bytes. */
+static X509_EXTENSION *unknown(bool critical, size_t n)
+{
+	ASN1_OBJECT *object = OBJ_txt2obj("1.3.6.1.4.1.99999.1", 1);
+	ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+	unsigned char *bytes = OPENSSL_zalloc(n);
+	X509_EXTENSION *extension;
+
+	need(object != NULL && value != NULL && bytes != NULL
+					&& ASN1_OCTET_STRING_set(value, bytes, (int)n) == 1,
+			"extension");
+	extension = X509_EXTENSION_create_by_OBJ(NULL, object, critical, value);
+	need(extension != NULL, "extension");
+	OPENSSL_free(bytes);
+	ASN1_OCTET_STRING_free(value);
+	ASN1_OBJECT_free(object);
+	return extension;
+}
+
+static void add_unknown(OCSP_BASICRESP *basic, const struct ocsp_spec *spec)
+{
+	size_t n = spec->padding > 0 ? spec->padding : 2;
+	X509_EXTENSION *extension = unknown(spec->critical, n);
+
+	if(spec->critical || spec->padding > 0)
+		need(OCSP_BASICRESP_add_ext(basic, extension, -1) == 1, "extension");
+	X509_EXTENSION_free(extension);
 }
 
 static void add_part(
@@ -30,22 +60,48 @@ static void add_part(
 	ASN1_TIME *to = X509_gmtime_adj(NULL, ordinary ? 86400 : spec->to);
 	ASN1_TIME *then = X509_gmtime_adj(NULL, -7200);
 	bool revoked = spec->status == V_OCSP_CERTSTATUS_REVOKED;
+	OCSP_SINGLERESP *single;
 
 	need(id != NULL && from != NULL && to != NULL && then != NULL, "part");
-	need(OCSP_basic_add1_status(basic, id, spec->status,
-				 revoked ? OCSP_REVOKED_STATUS_KEYCOMPROMISE : -1,
-				 revoked ? then : NULL, from, spec->endless ? NULL : to)
-					!= NULL,
-			"status");
+	single = OCSP_basic_add1_status(basic, id, spec->status,
+			revoked ? OCSP_REVOKED_STATUS_KEYCOMPROMISE : -1,
+			revoked ? then : NULL, from, spec->endless ? NULL : to);
+	need(single != NULL, "status");
+	if(spec->critical_part) {
+		X509_EXTENSION *extension = unknown(true, 2);
+
+		need(OCSP_SINGLERESP_add_ext(single, extension, -1) == 1, "extension");
+		X509_EXTENSION_free(extension);
+	}
 	ASN1_TIME_free(then);
 	ASN1_TIME_free(to);
 	ASN1_TIME_free(from);
 	OCSP_CERTID_free(id);
 }
 
-static OCSP_BASICRESP *make_basic(const struct ocsp_spec *spec)
+static void sign(OCSP_BASICRESP *basic, const struct ocsp_spec *spec,
+		STACK_OF(X509) * more, unsigned long flags)
 {
 	const EVP_MD *md = EVP_get_digestbyname(spec->md ? spec->md : "SHA256");
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *padding = NULL;
+
+	need(ctx != NULL
+					&& EVP_DigestSignInit(ctx, &padding, md, NULL, spec->key)
+							   == 1
+					&& (!spec->pss
+							|| EVP_PKEY_CTX_set_rsa_padding(
+									   padding, RSA_PKCS1_PSS_PADDING)
+									   == 1)
+					&& OCSP_basic_sign_ctx(
+							   basic, spec->signer, ctx, more, flags)
+							   == 1,
+			"signature");
+	EVP_MD_CTX_free(ctx);
+}
+
+static OCSP_BASICRESP *make_basic(const struct ocsp_spec *spec)
+{
 	unsigned long flags = (spec->no_certs ? OCSP_NOCERTS : 0)
 						  | (spec->by_key ? OCSP_RESPID_KEY : 0);
 	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
@@ -57,8 +113,8 @@ static OCSP_BASICRESP *make_basic(const struct ocsp_spec *spec)
 	if(spec->first != NULL)
 		add_part(basic, spec, spec->first);
 	add_part(basic, spec, spec->cert);
-	need(OCSP_basic_sign(basic, spec->signer, spec->key, md, more, flags) == 1,
-			"signature");
+	add_unknown(basic, spec);
+	sign(basic, spec, more, flags);
 	sk_X509_free(more);
 	return basic;
 }

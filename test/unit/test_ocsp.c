@@ -30,6 +30,9 @@ enum signer
 	BY_RESPONDER,	  /* by one that the CA made a responder */
 	BY_RESPONDER_TOO, /* the same, in the chain of a further CA: not allowed */
 	BY_NOBODY,		  /* a certificate of the CA that is for something else */
+	BY_WEAK,		  /* a responder, says the CA with SHA-1 */
+	BY_SMALL,		  /* a responder with a key that can be broken */
+	BY_RSA,			  /* a responder with an RSA key */
 	BY_LATE,		  /* a responder whose certificate has expired */
 	BY_STRANGER,
 	BY_STRANGERS_RESPONDER,
@@ -54,6 +57,16 @@ static void animal(enum signer which, const struct zoo_spec *spec)
 	EVP_PKEY_up_ref(keys[which]);
 }
 
+/* What no CA should sign today: WEAK with SHA-1, a key of 512 bits for SMALL. */
+static bool weaken(void)
+{
+	EVP_PKEY_free(keys[BY_SMALL]);
+	keys[BY_SMALL] = EVP_RSA_gen(512);
+	return X509_set_pubkey(certs[BY_SMALL], keys[BY_SMALL]) == 1
+		   && X509_sign(certs[BY_SMALL], keys[BY_CA], EVP_sha256()) > 0
+		   && X509_sign(certs[BY_WEAK], keys[BY_CA], EVP_sha1()) > 0;
+}
+
 static int begin(void)
 {
 	static const struct zoo_spec subject_spec = {
@@ -69,6 +82,11 @@ static int begin(void)
 					.eku = "OCSPSigning",
 					.between = 1},
 			[BY_NOBODY] = {.name = "o-nobody", .eku = "serverAuth"},
+			[BY_WEAK] = {.name = "o-weak", .eku = "OCSPSigning"},
+			[BY_SMALL] = {.name = "o-small", .eku = "OCSPSigning"},
+			[BY_RSA] = {.name = "o-resp-rsa",
+					.algorithm = "RSA",
+					.eku = "OCSPSigning"},
 			[BY_LATE] = {.name = "o-late",
 					.eku = "OCSPSigning",
 					.from = -9 * ZOO_DAY,
@@ -98,7 +116,7 @@ static int begin(void)
 		if(specs[i].name != NULL)
 			animal((enum signer)i, &specs[i]);
 	}
-	return 0;
+	return weaken() ? 0 : 1;
 }
 
 /* ---- verdicts ---- */
@@ -142,6 +160,21 @@ static const struct judge_row judge_rows[] = {
 				.reason = "a responder of a CA below the CA"},
 		{{.md = "SHA1"}, BY_CA, .status = TLS_OCSP_FOREIGN, .words = "SHA-1",
 				.reason = "a signature that can be forged"},
+		{{.md = "SHA1", .pss = true}, BY_RSA, .status = TLS_OCSP_FOREIGN,
+				.words = "SHA-1",
+				.reason = "the same in a form that has no name of its own"},
+		{{.status = 0}, BY_WEAK, .status = TLS_OCSP_FOREIGN,
+				.words = "has not signed it",
+				.reason = "a responder whose certificate can be forged"},
+		{{.status = 0}, BY_SMALL, .status = TLS_OCSP_FOREIGN,
+				.words = "has not signed it",
+				.reason = "a responder whose key can be broken"},
+		{{.critical = true}, BY_CA, .status = TLS_OCSP_BROKEN,
+				.words = "critical extension",
+				.reason = "it depends on what we do not know (RFC 6960 s4.4)"},
+		{{.critical_part = true}, BY_RESPONDER, .status = TLS_OCSP_BROKEN,
+				.words = "critical extension",
+				.reason = "the same of the part about the certificate"},
 		{{.status = 0}, BY_CA, .about_other = true, .status = TLS_OCSP_FOREIGN,
 				.words = "another certificate",
 				.reason = "the certificate of somebody else"},
@@ -180,6 +213,10 @@ static const struct judge_row judge_rows[] = {
 				.reason = "signed by a responder of the CA"},
 		{{.id = "SHA256"}, BY_CA, .status = TLS_OCSP_GOOD,
 				.reason = "an identifier with another digest"},
+		{{.padding = 20}, BY_CA, .status = TLS_OCSP_GOOD,
+				.reason = "an extension that nobody has to know"},
+		{{.pss = true}, BY_RSA, .status = TLS_OCSP_GOOD,
+				.reason = "signed with RSA-PSS"},
 		{{.status = 0}, BY_CA, .with_other = true, .status = TLS_OCSP_GOOD,
 				.reason = "several certificates in one"},
 };
@@ -347,6 +384,10 @@ static const struct load_row load_rows[] = {
 		{"l.der", .spec = {.no_response = OCSP_RESPONSE_STATUS_TRYLATER},
 				.warnings = 1, .words = "trylater",
 				.reason = "the responder had no time"},
+		{"l.der", .spec = {.padding = 20000}, .rc = TLS_RC_CONFIG,
+				.words = "16380", .reason = "longer than TLS 1.2 clients take"},
+		{"l.der", .ca_list = "o-twins.pem",
+				.reason = "the CA has a namesake, which is met first"},
 		{"l.der", .certificate = "o-joined.pem", .ca_list = "",
 				.reason = "the CA is in the chain"},
 		{"l.der", .signer = BY_RESPONDER, .reason = "by a responder"},
@@ -384,6 +425,23 @@ static enum tls_rc load(const struct engine_profile *profile,
 	return tls_ctx_new(out, &args, NULL);
 }
 
+/* o-twins.pem: the CA behind one of the same name with another key, as it is
+ * when a CA was renewed. */
+static void make_twins(void)
+{
+	X509 *twin = X509_dup(ca);
+	BIO *bio = BIO_new_file(pki_path("o-twin.pem"), "w");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(twin);
+	CU_ASSERT_EQUAL(X509_set_pubkey(twin, keys[BY_STRANGER]), 1);
+	X509_gmtime_adj(X509_getm_notAfter(twin), 90 * DAY);
+	CU_ASSERT_TRUE(X509_sign(twin, keys[BY_STRANGER], EVP_sha256()) > 0);
+	CU_ASSERT_EQUAL(PEM_write_bio_X509(bio, twin), 1);
+	BIO_free(bio);
+	X509_free(twin);
+	pki_join("o-twins.pem", "o-twin.pem", "zoo-ca.pem");
+}
+
 static void test_load(void)
 {
 	struct engine_profile profile;
@@ -394,6 +452,7 @@ static void test_load(void)
 	bool good;
 
 	pki_join("o-joined.pem", "o-subject.pem", "zoo-ca.pem");
+	make_twins();
 	for(i = 0; i < sizeof(load_rows) / sizeof(load_rows[0]); i++) {
 		const struct load_row *row = &load_rows[i];
 		struct ocsp_spec spec = row->spec;
