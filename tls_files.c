@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "tls_keys.h"
+#include "tls_leaf.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 
@@ -53,6 +54,14 @@ struct tls_identity
 
 /* ---- the index ---- */
 
+/* Of a key pair. */
+enum half
+{
+	HALF_PUBLIC = 0,
+	HALF_PRIVATE,
+	HALVES
+};
+
 struct entry
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -68,7 +77,7 @@ struct tls_files
 	size_t n;
 	/* Readers of keys, made once: making one costs as much as reading five
 	 * keys with it. They write to decoded. */
-	OSSL_DECODER_CTX *decoders[2]; /* owned; RSA, EC */
+	OSSL_DECODER_CTX *decoders[HALVES][2]; /* owned; of RSA and EC keys */
 	EVP_PKEY *decoded;
 	struct tls_keys *keys; /* counted; that of the load before, or a new one */
 	size_t n_read;		   /* identities, from files */
@@ -114,8 +123,10 @@ void tls_files_free(struct tls_files **files)
 		if(f->table[i].object != NULL)
 			f->table[i].release(f->table[i].object);
 	}
-	OSSL_DECODER_CTX_free(f->decoders[0]);
-	OSSL_DECODER_CTX_free(f->decoders[1]);
+	for(i = 0; i < HALVES; i++) {
+		OSSL_DECODER_CTX_free(f->decoders[i][0]);
+		OSSL_DECODER_CTX_free(f->decoders[i][1]);
+	}
 	tls_keys_unref(&f->keys);
 	OPENSSL_free(f->table);
 	OPENSSL_free(f);
@@ -451,41 +462,102 @@ static enum tls_rc add_to_chain(struct tls_files *files,
 	return TLS_RC_NOMEM;
 }
 
-/* Keeps the first certificate of the file as bytes in ID and for the caller
- * in *CERT. */
-static enum tls_rc keep_certificate(
-		struct tls_identity *id, const unsigned char *der, long n, X509 **cert)
+/* One half of a key of TYPE in the N bytes at DER: a SubjectPublicKeyInfo or a
+ * plain PKCS #8 block. NULL: somebody slower has to look. */
+static EVP_PKEY *decode_key(struct tls_files *files, enum half half, int type,
+		const unsigned char *der, size_t n)
+{
+	bool rsa = type == EVP_PKEY_RSA, whole = half == HALF_PRIVATE;
+	OSSL_DECODER_CTX **decoder = &files->decoders[half][rsa ? 0 : 1];
+	EVP_PKEY *key;
+
+	if(!rsa && type != EVP_PKEY_EC)
+		return NULL;
+	if(*decoder == NULL)
+		*decoder = OSSL_DECODER_CTX_new_for_pkey(&files->decoded, "DER",
+				whole ? "PrivateKeyInfo" : "SubjectPublicKeyInfo",
+				rsa ? "RSA" : "EC",
+				whole ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, NULL, NULL);
+	files->decoded = NULL;
+	if(*decoder == NULL || OSSL_DECODER_from_data(*decoder, &der, &n) != 1) {
+		ERR_clear_error();
+		EVP_PKEY_free(files->decoded);
+		files->decoded = NULL;
+	}
+	key = files->decoded;
+	files->decoded = NULL;
+	return key;
+}
+
+/* Keeps a certificate as bytes in ID and its key for the caller in *KEY, which
+ * stays NULL when OpenSSL knows no such key. */
+static enum tls_rc keep_certificate(struct tls_identity *id,
+		const unsigned char *der, long n, EVP_PKEY **key)
 {
 	const unsigned char *at = der;
+	X509 *cert = d2i_X509_AUX(NULL, &at, n);
+	enum tls_rc rc = TLS_RC_OK;
 	struct tm end;
 	int length;
 
-	*cert = d2i_X509_AUX(NULL, &at, n);
-	if(*cert == NULL)
+	if(cert == NULL)
 		return TLS_RC_CONFIG;
-	length = i2d_X509(*cert, &id->cert_der);
-	if(length <= 0 || ASN1_TIME_to_tm(X509_get0_notAfter(*cert), &end) != 1)
-		return length <= 0 ? TLS_RC_NOMEM : TLS_RC_CONFIG;
-	id->cert_len = (size_t)length;
-	note_signature(id, *cert);
-	id->not_after = (int64_t)timegm(&end);
-	return TLS_RC_OK;
+	length = i2d_X509(cert, &id->cert_der);
+	if(length <= 0 || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) != 1) {
+		rc = length <= 0 ? TLS_RC_NOMEM : TLS_RC_CONFIG;
+	} else {
+		id->cert_len = (size_t)length;
+		note_signature(id, cert);
+		id->not_after = (int64_t)timegm(&end);
+		*key = X509_get_pubkey(cert);
+	}
+	X509_free(cert);
+	return rc;
 }
 
-/* Takes one block of the file. */
+/* The same for an ordinary certificate, and several times as fast. False: it is
+ * not one of these, or memory is short, and nothing has been kept. */
+static bool keep_ordinary(struct tls_files *files, struct tls_identity *id,
+		const unsigned char *der, size_t n, EVP_PKEY **key)
+{
+	struct tls_leaf leaf;
+
+	if(!tls_leaf_read(der, n, &leaf))
+		return false;
+	*key = decode_key(files, HALF_PUBLIC, leaf.type, leaf.spki, leaf.n_spki);
+	if(*key != NULL)
+		id->cert_der = OPENSSL_memdup(der, n);
+	if(id->cert_der != NULL) {
+		id->cert_len = n;
+		id->not_after = leaf.not_after;
+		if(leaf.signature_bits > 0)
+			note_strength(id, leaf.signature_bits);
+	} else {
+		EVP_PKEY_free(*key);
+		*key = NULL;
+	}
+	tls_leaf_clear(&leaf);
+	return id->cert_der != NULL;
+}
+
+/* Takes one block of the file. The first certificate is the own one, and *KEY
+ * its key. */
 static enum tls_rc take_block(struct tls_files *files, struct tls_identity *id,
-		const char *name, const unsigned char *der, long n, X509 **cert)
+		const char *name, const unsigned char *der, long n, EVP_PKEY **key)
 {
 	if(!is_certificate(name))
 		return TLS_RC_OK; /* a key in the same file, for one */
-	if(*cert == NULL)
-		return keep_certificate(id, der, n, cert);
-	return add_to_chain(files, id, der, n);
+	if(id->cert_der != NULL)
+		return add_to_chain(files, id, der, n);
+	if(strcmp(name, PEM_STRING_X509_TRUSTED) != 0
+			&& keep_ordinary(files, id, der, (size_t)n, key))
+		return TLS_RC_OK;
+	return keep_certificate(id, der, n, key);
 }
 
 /* Reads all blocks of BIO: the own certificate first. */
 static enum tls_rc read_chain(struct tls_files *files, struct tls_identity *id,
-		BIO *bio, const char *path, X509 **cert, struct tls_err *err)
+		BIO *bio, const char *path, EVP_PKEY **key, struct tls_err *err)
 {
 	unsigned char *der = NULL;
 	char *name = NULL, *header = NULL;
@@ -494,7 +566,7 @@ static enum tls_rc read_chain(struct tls_files *files, struct tls_identity *id,
 	long n;
 
 	while(rc == TLS_RC_OK && PEM_read_bio(bio, &name, &header, &der, &n) == 1) {
-		rc = take_block(files, id, name, der, n, cert);
+		rc = take_block(files, id, name, der, n, key);
 		OPENSSL_free(name);
 		OPENSSL_free(header);
 		OPENSSL_clear_free(der, (size_t)n); /* it may be a key */
@@ -503,7 +575,7 @@ static enum tls_rc read_chain(struct tls_files *files, struct tls_identity *id,
 	}
 	if(rc == TLS_RC_NOMEM)
 		return tls_ossl_fail(err, rc, "certificate: out of memory");
-	if(*cert == NULL)
+	if(id->cert_der == NULL)
 		return tls_ossl_fail(err, TLS_RC_CONFIG,
 				"certificate: \"%s\" holds no certificate in PEM form", path);
 	code = ERR_peek_last_error();
@@ -523,7 +595,7 @@ static BIO *bio_over(const unsigned char *buf, size_t n)
 }
 
 static enum tls_rc load_chain(struct tls_files *files, struct tls_identity *id,
-		const char *path, X509 **cert, struct tls_err *err)
+		const char *path, EVP_PKEY **key, struct tls_err *err)
 {
 	unsigned char *buf = NULL;
 	size_t n = 0;
@@ -537,7 +609,7 @@ static enum tls_rc load_chain(struct tls_files *files, struct tls_identity *id,
 	if(bio == NULL)
 		rc = tls_ossl_fail(err, TLS_RC_NOMEM, "certificate: out of memory");
 	else
-		rc = read_chain(files, id, bio, path, cert, err);
+		rc = read_chain(files, id, bio, path, key, err);
 	BIO_free(bio);
 	tls_ossl_release_file(&buf, n);
 	return rc;
@@ -601,32 +673,6 @@ static enum tls_rc no_key(const struct password *password, struct tls_err *err)
 			path);
 }
 
-/* The key in the plain PKCS #8 block of N bytes at DER, when it is of TYPE, or
- * NULL: then somebody slower has to look. */
-static EVP_PKEY *decode_key(
-		struct tls_files *files, int type, const unsigned char *der, size_t n)
-{
-	bool rsa = type == EVP_PKEY_RSA;
-	OSSL_DECODER_CTX **decoder = &files->decoders[rsa ? 0 : 1];
-	EVP_PKEY *key;
-
-	if(!rsa && type != EVP_PKEY_EC)
-		return NULL;
-	if(*decoder == NULL)
-		*decoder = OSSL_DECODER_CTX_new_for_pkey(&files->decoded, "DER",
-				"PrivateKeyInfo", rsa ? "RSA" : "EC", EVP_PKEY_KEYPAIR, NULL,
-				NULL);
-	files->decoded = NULL;
-	if(*decoder == NULL || OSSL_DECODER_from_data(*decoder, &der, &n) != 1) {
-		ERR_clear_error();
-		EVP_PKEY_free(files->decoded);
-		files->decoded = NULL;
-	}
-	key = files->decoded;
-	files->decoded = NULL;
-	return key;
-}
-
 /* A key as it was read. */
 struct read_key
 {
@@ -656,7 +702,7 @@ static bool read_plain_key(
 		return false;
 	}
 	if(strcmp(name, PEM_STRING_PKCS8INF) == 0 && header[0] == '\0')
-		out->key = decode_key(files, type, der, (size_t)n);
+		out->key = decode_key(files, HALF_PRIVATE, type, der, (size_t)n);
 	OPENSSL_free(name);
 	OPENSSL_free(header);
 	if(out->key != NULL) {
@@ -827,30 +873,44 @@ enum tls_rc tls_files_adopt(struct tls_files *files, struct tls_identity *id)
 	return TLS_RC_NOMEM;
 }
 
+/* Whether the private key KEY belongs to the certificate of ID, whose key is
+ * PUBLIC (NULL = none). The long way has the last word, and the reason. */
+static bool belongs(
+		const struct tls_identity *id, EVP_PKEY *public, EVP_PKEY *key)
+{
+	const unsigned char *der = id->cert_der;
+	X509 *cert;
+	bool good;
+
+	if(public != NULL && EVP_PKEY_eq(public, key) == 1)
+		return true;
+	cert = d2i_X509(NULL, &der, (long)id->cert_len);
+	good = cert != NULL && X509_check_private_key(cert, key) == 1;
+	X509_free(cert);
+	return good;
+}
+
 /* Reads both files of ARGS into ID and compares them. */
 static enum tls_rc read_identity(struct tls_files *files,
 		struct tls_identity *id, const struct tls_identity_args *args,
 		enum tls_identity_part *part, struct tls_err *err)
 {
 	struct read_key read = {0};
-	EVP_PKEY *public_key;
-	X509 *cert = NULL;
+	EVP_PKEY *public = NULL;
 	enum tls_rc rc;
 
 	/* before they are read: a later change is then noticed */
 	id->stamps[0] = stamp_of(args->certificate);
 	id->stamps[1] = stamp_of(args->private_key);
 	*part = TLS_IDENTITY_CERTIFICATE;
-	rc = load_chain(files, id, args->certificate, &cert, err);
+	rc = load_chain(files, id, args->certificate, &public, err);
 	if(rc == TLS_RC_OK) {
 		*part = TLS_IDENTITY_KEY;
-		public_key = X509_get0_pubkey(cert);
 		rc = load_key(files,
-				public_key != NULL ? EVP_PKEY_get_base_id(public_key)
-								   : EVP_PKEY_NONE,
+				public != NULL ? EVP_PKEY_get_base_id(public) : EVP_PKEY_NONE,
 				&read, args, err);
 	}
-	if(rc == TLS_RC_OK && X509_check_private_key(cert, read.key) != 1)
+	if(rc == TLS_RC_OK && !belongs(id, public, read.key))
 		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
 				"private_key: \"%s\" does not belong to the certificate "
 				"\"%s\"",
@@ -858,7 +918,7 @@ static enum tls_rc read_identity(struct tls_files *files,
 	if(rc == TLS_RC_OK)
 		rc = keep_key(files, id, &read, args, err);
 	clear_key(&read);
-	X509_free(cert);
+	EVP_PKEY_free(public);
 	return rc;
 }
 

@@ -50,6 +50,7 @@ layers()
 2 tls_ctx.c tls_ctx.h
 2 tls_files.c tls_files.h
 2 tls_keys.c tls_keys.h
+2 tls_leaf.c tls_leaf.h
 2 tls_load.c tls_load.h
 2 tls_info.c tls_info.h
 2 tls_x509.c tls_x509.h

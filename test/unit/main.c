@@ -37,6 +37,7 @@
 	X(ctx)       \
 	X(files)     \
 	X(keys)      \
+	X(leaf)      \
 	X(load)      \
 	X(conn)      \
 	X(info)      \
