@@ -350,6 +350,21 @@ EVP_PKEY *zoo_key(void)
 	return last_key;
 }
 
+void zoo_pin(char hex[65])
+{
+	unsigned char *der = NULL, sum[32];
+	int n = i2d_PUBKEY(last_key, &der);
+	unsigned int i;
+
+	need(n > 0
+					&& EVP_Digest(der, (size_t)n, sum, NULL, EVP_sha256(), NULL)
+							   == 1,
+			"pin");
+	for(i = 0; i < sizeof(sum); i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	OPENSSL_free(der);
+}
+
 SSL_CTX *zoo_raw_ctx(int end, const char *name)
 {
 	SSL_CTX *ctx =

@@ -52,6 +52,10 @@ X509 *zoo_make(const struct zoo_spec *spec);
 /* The private key of the animal that zoo_make made last, borrowed. */
 EVP_PKEY *zoo_key(void);
 
+/* The pin of that key in hexadecimal digits: SHA-256 of its SubjectPublicKeyInfo
+ * (RFC 7469 s2.4). */
+void zoo_pin(char hex[65]);
+
 /* The certificate and key of the CA WHICH, borrowed. */
 void zoo_authority(enum zoo_issuer which, X509 **cert, EVP_PKEY **key);
 

@@ -15,6 +15,7 @@
 
 #include <CUnit/CUnit.h>
 
+#include "../lib/cells.h"
 #include "../lib/engine_pair.h"
 #include "../lib/pki.h"
 #include "../lib/port_stub.h"
@@ -22,52 +23,13 @@
 
 void test_resume_add(void);
 
-enum policy
-{
-	NONE = 0,
-	OPTIONAL,
-	REQUIRE,
-	NO_CA,
-	POLICIES
-};
-#define PROFILES 3
-enum shown
-{
-	SHOWS_NOTHING = 0,
-	SHOWS_GOOD,
-	SHOWS_STRANGER,
-	SHOWS_EXPIRED,
-	SHOWS_REVOKED,
-	SHOWN
-};
-#define CELLS (PROFILES * POLICIES * SHOWN)
-
-enum way
-{
-	WAY_12_TICKET = 0,
-	WAY_12_ID,
-	WAY_13,
-	WAYS
-};
-
-struct cell
-{
-	int profile;
-	enum policy policy;
-	enum shown shown;
-};
-
-static const char *const labels[PROFILES] = {
+static const char *const labels[CELL_PROFILES] = {
 		"TLSs<default>", "TLSs<a.example>", "TLSs<b.example>"};
-static const struct zoo_spec animals[SHOWN] = {{NULL}, {"r-good"},
-		{"r-stranger", .issuer = ZOO_STRANGER},
-		{"r-expired", .from = -9 * ZOO_DAY, .to = -ZOO_DAY},
-		{"r-revoked", .revoked = true}};
 
-static struct tls_ctx *contexts[PROFILES][POLICIES];
+static struct tls_ctx *contexts[CELL_PROFILES][CELL_POLICIES];
 static struct tls_ctx *first;  /* on which every connection begins */
 static struct tls_ctx *wanted; /* which the server name then chooses */
-static SSL_CTX *raws[SHOWN];
+static SSL_CTX *raws[CELL_SHOWN];
 static SSL_SESSION *caught; /* the newest session that a client was given */
 
 static char *text(const char *literal)
@@ -95,18 +57,18 @@ static SSL_CTX *client_of(const char *name)
 }
 
 static void profile_of(
-		struct engine_profile *profile, int number, enum policy policy)
+		struct engine_profile *profile, int number, enum cell_policy policy)
 {
 	engine_profile_init(profile, TLS_ROLE_SERVER, "ec");
 	profile->label = labels[number];
 	profile->settings.session_cache = 1;
-	if(policy != NONE) {
+	if(policy != CELL_NONE) {
 		profile->params.ca_list = text(pki_path("zoo-ca.pem"));
 		profile->params.crl = text(pki_path("zoo-crl.pem"));
 	}
-	profile->params.verify_certificate = policy == OPTIONAL;
-	profile->params.require_certificate = policy == REQUIRE;
-	if(policy == NO_CA)
+	profile->params.verify_certificate = policy == CELL_OPTIONAL;
+	profile->params.require_certificate = policy == CELL_REQUIRE;
+	if(policy == CELL_NO_CA)
 		profile->params.verify_client = TLS_VERIFY_CLIENT_OPTIONAL_NO_CA;
 }
 
@@ -131,17 +93,15 @@ static int begin(void)
 
 	port_stub_reset();
 	engine_init();
-	zoo_init();
-	for(i = 1; i < SHOWN; i++)
-		X509_free(zoo_make(&animals[i]));
-	zoo_crl();
-	for(i = 0; i < SHOWN; i++)
-		raws[i] = client_of(animals[i].name);
-	for(i = 0; i < PROFILES * POLICIES; i++) {
-		profile_of(&profile, (int)(i / POLICIES), (enum policy)(i % POLICIES));
-		contexts[i / POLICIES][i % POLICIES] = build(&profile);
+	cell_make_animals();
+	for(i = 0; i < CELL_SHOWN; i++)
+		raws[i] = client_of(cell_animals[i].name);
+	for(i = 0; i < CELL_PROFILES * CELL_POLICIES; i++) {
+		profile_of(&profile, (int)(i / CELL_POLICIES),
+				(enum cell_policy)(i % CELL_POLICIES));
+		contexts[i / CELL_POLICIES][i % CELL_POLICIES] = build(&profile);
 	}
-	profile_of(&profile, 0, NONE);
+	profile_of(&profile, 0, CELL_NONE);
 	first = build(&profile);
 	return 0;
 }
@@ -150,10 +110,10 @@ static int end(void)
 {
 	size_t i;
 
-	for(i = 0; i < PROFILES * POLICIES; i++)
-		tls_ctx_free(&contexts[i / POLICIES][i % POLICIES]);
+	for(i = 0; i < CELL_PROFILES * CELL_POLICIES; i++)
+		tls_ctx_free(&contexts[i / CELL_POLICIES][i % CELL_POLICIES]);
 	tls_ctx_free(&first);
-	for(i = 0; i < SHOWN; i++)
+	for(i = 0; i < CELL_SHOWN; i++)
 		SSL_CTX_free(raws[i]);
 	SSL_SESSION_free(caught);
 	caught = NULL;
@@ -171,10 +131,8 @@ static struct tls_ctx *by_name_cb(void *arg, const char *name)
 
 struct outcome
 {
-	bool up;
+	struct cell_want is;
 	bool resumed;
-	bool verified;
-	bool presented;
 	size_t n_peer; /* size of the peer's certificate: tells them apart */
 	bool anchored; /* who signed that is known */
 	long result;
@@ -182,8 +140,8 @@ struct outcome
 
 /* A handshake of RAW with CTX that offers SESSION (NULL = none). What the
  * client is given is in "caught" afterwards. */
-static struct outcome shake(
-		struct tls_ctx *ctx, SSL_CTX *raw, enum way way, SSL_SESSION *session)
+static struct outcome shake(struct tls_ctx *ctx, SSL_CTX *raw,
+		enum cell_way way, SSL_SESSION *session)
 {
 	struct tls_conn_args args = {.role = TLS_ROLE_SERVER,
 			.ctx = first,
@@ -207,22 +165,22 @@ static struct outcome shake(
 	ssl = pair.raw[ENGINE_CLIENT];
 	SSL_set_tlsext_host_name(ssl, "one.example");
 	SSL_set_max_proto_version(
-			ssl, way == WAY_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
-	if(way == WAY_12_ID)
+			ssl, way == CELL_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	if(way == CELL_12_ID)
 		SSL_set_options(ssl, SSL_OP_NO_TICKET);
 	if(session != NULL)
 		CU_ASSERT_EQUAL(SSL_set_session(ssl, session), 1);
-	out.up = engine_pair_handshake(&pair);
+	out.is.up = engine_pair_handshake(&pair);
 	CU_ASSERT_PTR_NULL(pair.broken);
 	info = tls_conn_info(pair.conn[ENGINE_SERVER]);
-	if(out.up && info != NULL) {
+	if(out.is.up && info != NULL) {
 		out.resumed = info->resumed;
-		out.verified = tls_info_peer_verified(info);
-		out.presented = info->peer_presented;
+		out.is.verified = tls_info_peer_verified(info);
+		out.is.presented = info->peer_presented;
 		out.n_peer = info->peer_der_len;
 		out.result = info->verify_result;
 		out.anchored = tls_ctx_chain_at(ctx, info, 1, der, sizeof(der), &n_der);
-		CU_ASSERT_EQUAL(out.anchored, out.verified);
+		CU_ASSERT_EQUAL(out.anchored, out.is.verified);
 		CU_ASSERT_EQUAL(out.resumed, SSL_session_reused(ssl) == 1);
 	}
 	/* OpenSSL forgets sessions of connections that were cut */
@@ -239,82 +197,46 @@ static SSL_SESSION *take_caught(void)
 	return session;
 }
 
-/* ---- what should come out ---- */
+/* ---- the table ---- */
 
-/* A full handshake of CELL. */
-static struct outcome full_of(const struct cell *cell)
-{
-	struct outcome out = {.up = true};
-	bool good = cell->shown == SHOWS_GOOD;
-	bool nothing = cell->shown == SHOWS_NOTHING;
-
-	if(cell->policy == NONE)
-		return out;
-	if(cell->policy == REQUIRE)
-		out.up = good;
-	if(cell->policy == OPTIONAL)
-		out.up = good || nothing;
-	out.presented = out.up && !nothing;
-	out.verified = out.up && good;
-	return out;
-}
-
-/* May a session of FROM be resumed in TO? */
-static bool may_resume(
-		const struct cell *from, const struct cell *to, enum way way)
-{
-	if(from->profile != to->profile || from->policy != to->policy)
-		return false;
-	/* a ticket of somebody whose certificate is over is not taken */
-	return way == WAY_12_ID || from->policy == NONE
-		   || from->shown != SHOWS_EXPIRED;
-}
-
-static void say(const char *what, enum way way, const struct cell *from,
+static void say(const char *what, enum cell_way way, const struct cell *from,
 		const struct cell *to, const struct outcome *got)
 {
 	fprintf(stderr,
 			"\n%s, way %d: profile %d policy %d shown %d -> %d %d %d: up %d "
 			"resumed %d verified %d presented %d result %ld\n",
 			what, (int)way, from->profile, (int)from->policy, (int)from->shown,
-			to->profile, (int)to->policy, (int)to->shown, got->up, got->resumed,
-			got->verified, got->presented, got->result);
+			to->profile, (int)to->policy, (int)to->shown, got->is.up,
+			got->resumed, got->is.verified, got->is.presented, got->result);
 }
 
-static bool same(const struct outcome *a, const struct outcome *b)
+static bool same(const struct outcome *got, struct cell_want want)
 {
-	return a->up == b->up && a->verified == b->verified
-		   && a->presented == b->presented;
-}
-
-static struct cell cell_at(size_t i)
-{
-	struct cell cell = {(int)(i / (POLICIES * SHOWN)),
-			(enum policy)(i / SHOWN % POLICIES), (enum shown)(i % SHOWN)};
-
-	return cell;
+	return got->is.up == want.up && got->is.verified == want.verified
+		   && got->is.presented == want.presented;
 }
 
 /* Makes a session in FROM; NULL when FROM lets nobody in. */
 static SSL_SESSION *session_of(
-		const struct cell *from, enum way way, struct outcome *made)
+		const struct cell *from, enum cell_way way, struct outcome *made)
 {
-	struct outcome want = full_of(from);
+	struct cell_want want = cell_full(from);
 
 	*made = shake(contexts[from->profile][from->policy], raws[from->shown], way,
 			NULL);
-	if(!same(made, &want) || made->resumed)
+	if(!same(made, want) || made->resumed)
 		say("full", way, from, from, made);
-	CU_ASSERT_TRUE(same(made, &want));
+	CU_ASSERT_TRUE(same(made, want));
 	CU_ASSERT_FALSE(made->resumed);
-	CU_ASSERT_TRUE(!made->up || caught != NULL);
-	return made->up ? take_caught() : NULL;
+	CU_ASSERT_TRUE(!made->is.up || caught != NULL);
+	return made->is.up ? take_caught() : NULL;
 }
 
 static void offer(SSL_SESSION *session, const struct cell *from,
-		const struct outcome *made, const struct cell *to, enum way way)
+		const struct outcome *made, const struct cell *to, enum cell_way way)
 {
-	struct outcome want = full_of(to);
+	bool resumes = cell_may_resume(from, to, way);
+	struct cell_want want = resumes ? made->is : cell_full(to);
 	struct outcome got;
 
 	/* OpenSSL's client uses a session of TLS 1.3 once: a copy each time */
@@ -323,21 +245,17 @@ static void offer(SSL_SESSION *session, const struct cell *from,
 	got = shake(
 			contexts[to->profile][to->policy], raws[to->shown], way, session);
 	SSL_SESSION_free(session);
-	if(may_resume(from, to, way)) {
-		want = *made;
-		want.resumed = true;
-	}
-	if(!same(&got, &want) || got.resumed != want.resumed)
+	if(!same(&got, want) || got.resumed != resumes)
 		say("offered", way, from, to, &got);
-	CU_ASSERT_TRUE(same(&got, &want));
-	CU_ASSERT_EQUAL(got.resumed, want.resumed);
-	if(want.resumed) {
+	CU_ASSERT_TRUE(same(&got, want));
+	CU_ASSERT_EQUAL(got.resumed, resumes);
+	if(resumes) {
 		CU_ASSERT_EQUAL(got.n_peer, made->n_peer);
 		CU_ASSERT_EQUAL(got.result, made->result);
 	}
 }
 
-static void run_table(enum way way)
+static void run_table(enum cell_way way)
 {
 	size_t stride = getenv("TLS_TEST_FULL") != NULL ? 1 : 7;
 	size_t i, j, n_resumed = 0;
@@ -352,7 +270,7 @@ static void run_table(enum way way)
 
 			if(i != j && (i * CELLS + j) % stride != 0)
 				continue;
-			n_resumed += may_resume(&from, &to, way);
+			n_resumed += cell_may_resume(&from, &to, way);
 			offer(session, &from, &made, &to, way);
 		}
 		SSL_SESSION_free(session);
@@ -362,17 +280,17 @@ static void run_table(enum way way)
 
 static void test_tickets_12(void)
 {
-	run_table(WAY_12_TICKET);
+	run_table(CELL_12_TICKET);
 }
 
 static void test_ids_12(void)
 {
-	run_table(WAY_12_ID);
+	run_table(CELL_12_ID);
 }
 
 static void test_tickets_13(void)
 {
-	run_table(WAY_13);
+	run_table(CELL_13);
 }
 
 /* ---- after a reload ---- */
@@ -468,18 +386,19 @@ static void test_reload(void)
 		struct tls_ctx *before = generation(row, 0);
 		struct tls_ctx *after = generation(row, 1);
 
-		for(way = 0; way < WAYS; way++) {
-			struct outcome made = shake(before, raw, (enum way)way, NULL);
+		for(way = 0; way < CELL_WAYS; way++) {
+			struct outcome made = shake(before, raw, (enum cell_way)way, NULL);
 			SSL_SESSION *session = take_caught();
-			struct outcome got = shake(after, raw, (enum way)way, session);
+			struct outcome got = shake(after, raw, (enum cell_way)way, session);
 
-			if(!made.up || got.up != row->up || got.resumed != row->resumes)
+			if(!made.is.up || got.is.up != row->up
+					|| got.resumed != row->resumes)
 				fprintf(stderr, "\n%s, way %zu: made %d, up %d, resumed %d\n",
-						row->reason, way, made.up, got.up, got.resumed);
-			CU_ASSERT_TRUE(made.up && session != NULL);
-			CU_ASSERT_EQUAL(got.up, row->up);
+						row->reason, way, made.is.up, got.is.up, got.resumed);
+			CU_ASSERT_TRUE(made.is.up && session != NULL);
+			CU_ASSERT_EQUAL(got.is.up, row->up);
 			CU_ASSERT_EQUAL(got.resumed, row->resumes);
-			CU_ASSERT_EQUAL(got.verified, got.up);
+			CU_ASSERT_EQUAL(got.is.verified, got.is.up);
 			SSL_SESSION_free(session);
 		}
 		tls_ctx_free(&before);
@@ -497,19 +416,19 @@ static void test_new_keys(void)
 	struct tls_ctx *ctx;
 	size_t way;
 
-	for(way = 0; way < WAYS; way++) {
+	for(way = 0; way < CELL_WAYS; way++) {
 		struct outcome got;
 		SSL_SESSION *session;
 
-		profile_of(&profile, 1, REQUIRE);
+		profile_of(&profile, 1, CELL_REQUIRE);
 		first = ctx = build(&profile);
-		got = shake(ctx, raws[SHOWS_GOOD], (enum way)way, NULL);
+		got = shake(ctx, raws[CELL_GOOD], (enum cell_way)way, NULL);
 		session = take_caught();
-		CU_ASSERT_TRUE(got.up && session != NULL);
+		CU_ASSERT_TRUE(got.is.up && session != NULL);
 		tls_ctx_free(&ctx);
 		first = ctx = build(&profile);
-		got = shake(ctx, raws[SHOWS_GOOD], (enum way)way, session);
-		CU_ASSERT_TRUE(got.up && got.verified && !got.resumed);
+		got = shake(ctx, raws[CELL_GOOD], (enum cell_way)way, session);
+		CU_ASSERT_TRUE(got.is.up && got.is.verified && !got.resumed);
 		tls_ctx_free(&ctx);
 		SSL_SESSION_free(session);
 		first = old_first;
@@ -525,12 +444,12 @@ static void test_lifetime(void)
 
 	X509_free(zoo_make(&spec));
 	raw = client_of("r-short");
-	for(way = 0; way < WAYS; way += 2) { /* tickets tell the client */
+	for(way = 0; way < CELL_WAYS; way += 2) { /* tickets tell the client */
 		struct outcome got =
-				shake(contexts[1][REQUIRE], raw, (enum way)way, NULL);
+				shake(contexts[1][CELL_REQUIRE], raw, (enum cell_way)way, NULL);
 		SSL_SESSION *session = take_caught();
 
-		CU_ASSERT_TRUE(got.up && session != NULL);
+		CU_ASSERT_TRUE(got.is.up && session != NULL);
 		CU_ASSERT_TRUE(SSL_SESSION_get_ticket_lifetime_hint(session) > 0);
 		CU_ASSERT_TRUE(SSL_SESSION_get_ticket_lifetime_hint(session) <= 100);
 		SSL_SESSION_free(session);

@@ -18,6 +18,7 @@
 #include "../lib/pki.h"
 #include "../lib/port_stub.h"
 #include "../lib/zoo.h"
+#include "../lib/zoo_rows.h"
 
 void test_zoo_add(void);
 
@@ -28,127 +29,6 @@ static int begin(void)
 	zoo_init();
 	return 0;
 }
-
-#define GOOD 0		   /* in place of an alert: accepted */
-#define BAD 42		   /* bad_certificate */
-#define UNSUPPORTED 43 /* unsupported_certificate */
-#define REVOKED 44
-#define EXPIRED 45
-#define UNKNOWN_CA 48
-#define DECODE 50
-#define HANDSHAKE 40
-
-struct zoo_row
-{
-	struct zoo_spec spec;
-	const char *verify_name; /* NULL = off */
-	const char *name;		 /* whom the peer has to be */
-	bool wildcards;
-	int depth; /* verify_depth, 0 = the default; -1 = 0 */
-	bool crl;
-	const char *eku;
-	int alert;
-	const char *sentence; /* parts of the line, divided by '&' */
-	const char *reason;
-};
-
-#define DNS_A .san = "DNS:a.example"
-#define NOT_NAME "mismatch) at depth 0"
-
-static const struct zoo_row rows[] = {
-		/* chains */
-		{{"z", .issuer = ZOO_STRANGER}, .alert = UNKNOWN_CA,
-				.sentence = "unable to get local issuer&depth 0&CN=z",
-				.reason = "a CA that nobody knows"},
-		{{"z", .issuer = ZOO_SELF}, .alert = UNKNOWN_CA,
-				.sentence = "self&signed&depth 0", .reason = "its own CA"},
-		{{"z", .between = 1}, .depth = -1, .alert = UNKNOWN_CA,
-				.sentence = "chain too long",
-				.reason = "depth 0, one CA between"},
-		{{"z", .between = 2}, .depth = 1, .alert = UNKNOWN_CA,
-				.sentence = "chain too long", .reason = "depth 1, two between"},
-		{{"z", .between = 3}, .depth = 2, .alert = UNKNOWN_CA,
-				.sentence = "chain too long", .reason = "depth 2, three"},
-		{{"z", .between = 4}, .depth = 3, .alert = UNKNOWN_CA,
-				.sentence = "chain too long", .reason = "depth 3, four"},
-		{{"z", .between = 5}, .depth = 4, .alert = UNKNOWN_CA,
-				.sentence = "chain too long", .reason = "depth 4, five"},
-		{{"z"}, .depth = -1, .reason = "depth 0, none between"},
-		{{"z", .between = 1}, .depth = 1, .reason = "depth 1, one"},
-		{{"z", .between = 2}, .depth = 2, .reason = "depth 2, two"},
-		{{"z", .between = 3}, .depth = 3, .reason = "depth 3, three"},
-		{{"z", .between = 4}, .depth = 4, .reason = "depth 4, four"},
-		/* dates */
-		{{"z", .from = -9 * ZOO_DAY, .to = -ZOO_DAY}, .alert = EXPIRED,
-				.sentence = "certificate has expired&depth 0&serial",
-				.reason = "over"},
-		{{"z", .from = ZOO_DAY, .to = 9 * ZOO_DAY}, .alert = BAD,
-				.sentence = "not yet valid", .reason = "not yet"},
-		{{"z", .revoked = true}, .crl = true, .alert = REVOKED,
-				.sentence = "certificate revoked&issuer", .reason = "revoked"},
-		{{"z"}, .crl = true, .reason = "not among the revoked"},
-		/* purposes */
-		{{"z", .eku = "emailProtection"}, .alert = UNSUPPORTED,
-				.sentence = "purpose", .reason = "for mail only"},
-		{{"z", .eku = "1.3.6.1.5.5.7.3.20"}, .alert = UNSUPPORTED,
-				.sentence = "purpose", .reason = "for SIP, not asked for"},
-		{{"z", .eku = "serverAuth,clientAuth"}, .eku = "sip",
-				.alert = UNSUPPORTED, .sentence = "purpose&not for SIP",
-				.reason = "RFC 5924: for TLS, not for SIP"},
-		{{"z", .eku = "1.3.6.1.5.5.7.3.20"}, .eku = "sip",
-				.reason = "RFC 5924 s3: for SIP"},
-		{{"z"}, .eku = "sip", .reason = "RFC 5924 s4.1: no purpose named"},
-		{{"z", .eku = "1.3.6.1.5.5.7.3.20", .issuer = ZOO_STRANGER},
-				.eku = "sip", .alert = UNKNOWN_CA, .sentence = "issuer",
-				.reason = "for SIP says whoever"},
-		/* names */
-		{{"z", .san = "DNS:a.example^.evil.example"}, "sip", "a.example",
-				.alert = BAD,
-				.sentence = NOT_NAME "&expected a.example&a.example?.evil",
-				.reason = "a NUL in a name"},
-		{{"z", .cn = "a.example", .san = "DNS:b.example"}, "sip", "a.example",
-				.alert = BAD, .sentence = NOT_NAME "&DNS:b.example",
-				.reason = "RFC 5922 s7.1: no CN beside others"},
-		{{"z", .san = "URI:sip:alice@a.example"}, "sip", "a.example",
-				.alert = BAD, .sentence = NOT_NAME "&URI:sip:alice@a.example",
-				.reason = "a user, not a domain"},
-		{{"z", .san = "URI:sip:b.example,DNS:a.example"}, "sip", "a.example",
-				.alert = BAD, .sentence = NOT_NAME,
-				.reason = "a SIP identity hides the others"},
-		{{"z", .san = "DNS:*.example"}, "sip", "a.example", .alert = BAD,
-				.sentence = NOT_NAME "&DNS:*.example",
-				.reason = "RFC 5922 s7.2: no wildcards"},
-		{{"z", .san = "DNS:*.example"}, "host", "a.example", .alert = BAD,
-				.sentence = NOT_NAME, .reason = "nor for hosts unless wanted"},
-		{{"z", .san = "IP:192.0.2.7"}, "sip", "192.0.2.1", .alert = BAD,
-				.sentence = "mismatch) at depth 0&IP:192.0.2.7",
-				.reason = "another address"},
-		{{"z", .san = "DNS:a.example", .issuer = ZOO_STRANGER}, "sip",
-				"a.example", .alert = UNKNOWN_CA, .sentence = "issuer",
-				.reason = "the right name says whoever"},
-		{{"z", .san = "DNS:a.example", .from = -9 * ZOO_DAY, .to = -ZOO_DAY},
-				"sip", "a.example", .alert = EXPIRED, .sentence = "expired",
-				.reason = "the right name of yesterday"},
-		{{"z", .san = "URI:sip:a.example"}, "sip", "a.example",
-				.reason = "the identity"},
-		{{"z", .san = "URI:sip:A.Example"}, "sip", "a.eXample",
-				.reason = "without case"},
-		{{"z", .san = "DNS:a.example"}, "sip", "a.example", .reason = "DNS"},
-		{{"z", .san = "DNS:a.example"}, "host", "a.example", .reason = "DNS"},
-		{{"z", .cn = "a.example"}, "sip", "a.example",
-				.reason = "CN when there is nothing else"},
-		{{"z", .san = "DNS:*.b.example"}, "sip", "a.b.example",
-				.wildcards = true, .reason = "a wildcard, allowed"},
-		{{"z", .san = "IP:192.0.2.1"}, "sip", "192.0.2.1",
-				.reason = "an address"},
-		{{"z", .san = "IP:2001:db8::1"}, "host", "2001:db8::1",
-				.reason = "an address"},
-		/* algorithms */
-		{{"z", "RSA", DNS_A}, "sip", "a.example", .reason = "RSA"},
-		{{"z", "EC", DNS_A}, "sip", "a.example", .reason = "ECDSA"},
-		{{"z", "ED25519", DNS_A}, "sip", "a.example", .reason = "EdDSA"},
-};
-#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static char *text(const char *literal)
 {
@@ -173,6 +53,7 @@ static bool says(const char *line, const char *want)
 static void profile_for(const struct zoo_row *row, int end,
 		enum tls_version version, struct engine_profile *profile)
 {
+	static char pin[65];
 	bool server = end == ENGINE_SERVER;
 
 	engine_profile_init(profile, server ? TLS_ROLE_SERVER : TLS_ROLE_CLIENT,
@@ -184,6 +65,7 @@ static void profile_for(const struct zoo_row *row, int end,
 	profile->params.verify_name = text(row->verify_name);
 	profile->params.verify_name_wildcards = row->wildcards;
 	profile->params.verify_eku = text(row->eku);
+	profile->params.peer_pin = text(zoo_row_pin(row, pin));
 	if(row->depth != 0)
 		profile->params.verify_depth = row->depth < 0 ? 0 : row->depth;
 	if(row->crl)
@@ -201,7 +83,7 @@ static bool judge(const struct zoo_row *row, const struct engine_pair *pair,
 
 	if(pair->broken != NULL)
 		return false;
-	if(row->alert == GOOD)
+	if(row->alert == ZOO_ACCEPTED)
 		return up && info != NULL && tls_info_peer_verified(info)
 			   && !info->resumed
 			   && info->name_ok == (row->name != NULL ? 1 : -1)
@@ -255,14 +137,14 @@ static void test_zoo(void)
 {
 	size_t i;
 
-	for(i = 0; i < N_ROWS; i++) {
-		X509_free(zoo_make(&rows[i].spec));
-		if(rows[i].crl)
+	for(i = 0; i < zoo_n_rows; i++) {
+		X509_free(zoo_make(&zoo_rows[i].spec));
+		if(zoo_rows[i].crl)
 			zoo_crl();
-		run_row(&rows[i], ENGINE_CLIENT, TLS_VERSION_1_2);
-		run_row(&rows[i], ENGINE_CLIENT, TLS_VERSION_1_3);
-		run_row(&rows[i], ENGINE_SERVER, TLS_VERSION_1_2);
-		run_row(&rows[i], ENGINE_SERVER, TLS_VERSION_1_3);
+		run_row(&zoo_rows[i], ENGINE_CLIENT, TLS_VERSION_1_2);
+		run_row(&zoo_rows[i], ENGINE_CLIENT, TLS_VERSION_1_3);
+		run_row(&zoo_rows[i], ENGINE_SERVER, TLS_VERSION_1_2);
+		run_row(&zoo_rows[i], ENGINE_SERVER, TLS_VERSION_1_3);
 	}
 }
 
@@ -305,7 +187,8 @@ static void run_pin(const char *pins, bool good, const char *reason)
 		fprintf(stderr, "\n%s: %s\n", reason, pair.err[ENGINE_CLIENT].text);
 	CU_ASSERT_EQUAL(up, good);
 	if(!good) {
-		CU_ASSERT_EQUAL(pair.raw_alert[ENGINE_SERVER], HANDSHAKE);
+		CU_ASSERT_EQUAL(
+				pair.raw_alert[ENGINE_SERVER], SSL_AD_HANDSHAKE_FAILURE);
 		CU_ASSERT_TRUE(says(pair.err[ENGINE_CLIENT].text, "peer_pin"));
 	}
 	engine_pair_clear(&pair);
