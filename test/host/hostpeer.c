@@ -63,7 +63,8 @@ static struct sockaddr_in loopback(int port)
 	return sa;
 }
 
-bool peer_tcp_from(struct peer *p, const char *source, int port)
+static bool connect_to(
+		struct peer *p, const char *source, const char *target, int port)
 {
 	struct sockaddr_in from = loopback(0);
 	struct sockaddr_in sa = loopback(port);
@@ -72,6 +73,7 @@ bool peer_tcp_from(struct peer *p, const char *source, int port)
 
 	peer_zero(p);
 	from.sin_addr.s_addr = inet_addr(source);
+	sa.sin_addr.s_addr = inet_addr(target);
 	/* connect() takes the port, or each address would need its own */
 	if(fd < 0
 			|| setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
@@ -86,6 +88,11 @@ bool peer_tcp_from(struct peer *p, const char *source, int port)
 		return false;
 	}
 	return adopt(p, fd);
+}
+
+bool peer_tcp_from(struct peer *p, const char *source, int port)
+{
+	return connect_to(p, source, "127.0.0.1", port);
 }
 
 bool peer_tcp(struct peer *p, int port)
@@ -293,6 +300,8 @@ bool peer_tls_prepare(struct peer *p, const struct peer_opt *opt, bool server)
 	SSL_set_app_data(p->ssl, p);
 	SSL_set_info_callback(p->ssl, info_cb);
 	SSL_set_msg_callback(p->ssl, message_cb);
+	if(opt->no_ticket)
+		SSL_set_options(p->ssl, SSL_OP_NO_TICKET);
 	if(opt->sni)
 		SSL_set_tlsext_host_name(p->ssl, opt->sni);
 	if(opt->resume)
@@ -398,7 +407,10 @@ bool peer_handshake(struct peer *p, int ms)
 
 bool peer_tls(struct peer *p, int port, const struct peer_opt *opt)
 {
-	return peer_tcp(p, port) && peer_tls_prepare(p, opt, false)
+	const char *target = opt && opt->address ? opt->address : "127.0.0.1";
+
+	return connect_to(p, "127.0.0.1", target, port)
+		   && peer_tls_prepare(p, opt, false)
 		   && peer_handshake(p, PEER_WAIT_MS);
 }
 

@@ -37,6 +37,7 @@ struct peer_opt
 {
 	int min; /* TLS1_2_VERSION ... */
 	int max;
+	const char *address; /* of the server, 127.0.0.1 when NULL */
 	const char *sni;
 	const char *ca;	  /* verify the other side with this file */
 	const char *cert; /* own certificate chain */
@@ -47,6 +48,7 @@ struct peer_opt
 	const char *sigalgs;
 	const char *alpn;	 /* one protocol */
 	SSL_SESSION *resume; /* borrowed */
+	bool no_ticket;		 /* session ids in TLS 1.2 */
 	size_t chop;		 /* bytes per TCP segment, 0 = as many as there are */
 	int require_client;	 /* server: ask for the client's certificate */
 	bool old_versions;	 /* security level 0, so that TLS 1.0 can be tried */

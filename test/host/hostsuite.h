@@ -51,11 +51,16 @@ extern const struct suite suite_reuse;	/* who may get a message */
 extern const struct suite suite_event;	/* event routes */
 extern const struct suite suite_ocsp;	/* what is stapled */
 extern const struct suite suite_script; /* what scripts can read */
+extern const struct suite suite_zoo;	/* strange certificates */
+extern const struct suite suite_resume; /* sessions that come back */
 extern const struct suite suite_others; /* other users of OpenSSL beside us */
 
 /* Can this server's own module be a peer at all? False: said why on stdout,
  * and the suite is not run. */
 int suite_stock_possible(void);
+
+/* Makes the CAs of zoo.h below the folder of certificates, once. */
+void suite_zoo_begin(void);
 
 /* Runs tlsload with ARGS (words after blanks); --port, --cert and --key are
  * added. Returns its exit code; WAIT false: returns its pid instead. */
