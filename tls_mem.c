@@ -784,6 +784,13 @@ void tls_mem_flush(void)
 	leave();
 }
 
+void tls_mem_flush_all(void)
+{
+	if(shortages != NULL)
+		atomic_fetch_add(shortages, 1);
+	tls_mem_flush();
+}
+
 void tls_mem_after_fork(void)
 {
 	/* A thread of the parent may have been inside; it does not exist here. */

@@ -70,10 +70,14 @@ unsigned int tls_mem_refused(void);
 void tls_mem_private_begin(void);
 void tls_mem_private_end(void);
 
-/* Gives back everything that this process keeps and the depot has, as the allocator itself does
- * when memory is short in any process. A worker that ends does not: the heap
- * goes with the server. */
+/* Gives back everything that this process keeps and the depot has, as the
+ * allocator itself does when memory is short in any process. A worker that
+ * ends does not: the heap goes with the server. */
 void tls_mem_flush(void);
+
+/* The same, and every other process gives back what it keeps when it allocates
+ * or frees the next time. Any process, no lock. */
+void tls_mem_flush_all(void);
 
 /* To be called in the child after each fork (tls_ossl does): what the parent
  * keeps is the parent's. */

@@ -115,8 +115,17 @@ static unsigned long rpc_ulong(int64_t n)
 static void mem_cb(rpc_t *rpc, void *ctx)
 {
 	struct tls_mem_stats all;
+	char *word = NULL;
 	void *reply;
 
+	if(rpc->scan(ctx, "*.s", &word) == 1) {
+		if(strcmp(word, "flush") != 0) {
+			rpc->fault(ctx, FAULT_PARAMETER,
+					"\"%s\" is not known here (write flush or nothing)", word);
+			return;
+		}
+		tls_mem_flush_all();
+	}
 	tls_mem_stats_of_all(&all);
 	if(rpc->add(ctx, "{", &reply) >= 0)
 		rpc->struct_add(reply, "jjjjjjjjjjj", "blocks", rpc_ulong(all.blocks),

@@ -273,6 +273,25 @@ static long mem(struct host_kam *kam, const char *field)
 	return host_rpc_number(kam, "tls.mem", field);
 }
 
+/* What processes keep goes when somebody asks, each one's share with its next
+ * handshake. */
+static void check_flush(struct host_kam *kam, struct peer *peers)
+{
+	long kept = mem(kam, "cached_bytes");
+	long flushes = mem(kam, "flushes");
+
+	HOLDS(answers(kam, "tls.mem all", false, "flush or nothing"),
+			"another word is refused");
+	HOLDS(mem(kam, "flushes") == flushes, "and does nothing");
+	HOLDS(answers(kam, "tls.mem flush", true, "cached_bytes"), "flush");
+	HOLDS(open_peers(kam, peers, 4) == 4, "both receivers have work");
+	close_peers(peers, 4);
+	HOLDS(host_rpc_await(kam, "tls.info", "opened_connections", 0, 5000),
+			"which is done");
+	HOLDS(mem(kam, "flushes") >= flushes + 2, "both have given theirs back");
+	HOLDS(mem(kam, "cached_bytes") < kept, "less is kept than before");
+}
+
 /* Rounds of connections until the caches are full of what they need, then some
  * more: what OpenSSL has must not grow, and expanded keys must go. */
 static void check_mem(struct host_kam *kam, struct peer *peers, int n)
@@ -298,6 +317,7 @@ static void check_mem(struct host_kam *kam, struct peer *peers, int n)
 	hits = mem(kam, "hits") - hits;
 	misses = mem(kam, "misses") - misses;
 	HOLDS(hits > 20 * misses, "handshakes live on what processes keep");
+	check_flush(kam, peers);
 	HOLDS(mem(kam, "cached_most") > 0
 					&& mem(kam, "cached_most") <= mem(kam, "cached_max"),
 			"no process keeps more than it may");

@@ -31,6 +31,7 @@
  * different parts. */
 #define GOOD_MIX "full=4,resume=3,long=2,idle=1,relay=2,udp=1"
 #define COUNTED_COUNT "1000" /* connections of a counted burst */
+#define FLUSH_COUNT "64"	 /* and of one that reaches every process */
 
 static char report[8192]; /* what the load generator said last */
 
@@ -257,10 +258,28 @@ static void counted(struct host_kam *kam, const struct soak_options *opt,
 	compare_numbers(kam, before);
 }
 
+/* Every process gives back what it keeps for reuse: one flush for what it has,
+ * and a burst that reaches all of them, each of which gives back its own at the
+ * beginning. What is left is what such a burst leaves. */
+static void empty_caches(struct host_kam *kam, const struct soak_options *opt)
+{
+	struct soak_options little = *opt;
+	char answer[1024];
+
+	little.conns = "16";
+	judge(host_rpc(kam, "tls.mem flush", answer, sizeof(answer))
+					&& run_load(kam, &little, "full=2,relay=1,udp=1", "--count",
+							   FLUSH_COUNT, false)
+							   == 0
+					&& drained(kam),
+			"what is kept for reuse is given back");
+}
+
 static void soak(struct host_kam *kam, const struct soak_options *opt)
 {
 	long before;
 	long after;
+	long kept;
 
 	judge(run_load(kam, opt, opt->mix, "--count", WARM_COUNT, false) == 0,
 			"warm-up burst");
@@ -268,6 +287,7 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 		soak_reload_warm(kam);
 	judge(drained(kam), "no connection is left after the warm-up");
 	counted(kam, opt, "--count", COUNTED_COUNT);
+	empty_caches(kam, opt);
 	before = settled_memory(kam);
 	host_procs_changed(kam);
 	if(opt->counted) {
@@ -283,10 +303,13 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 			"no worker was restarted");
 	if(opt->reload)
 		soak_reload_waits(opt);
+	empty_caches(kam, opt);
 	after = settled_memory(kam);
-	printf("shared memory: %ld bytes before, %ld after, and %ld kept for "
-		   "reuse\n",
-			before, after, host_rpc_number(kam, "tls.mem", "cached_bytes"));
+	kept = host_rpc_number(kam, "tls.mem", "cached_bytes");
+	printf("shared memory: %ld bytes before, %ld after (%+.1f %% of all in "
+		   "use), and %ld kept for reuse\n",
+			before, after,
+			100.0 * (double)(after - before) / (double)(before + kept), kept);
 	/* the host's allocator gives blocks that are larger than asked for, so what
 	 * is kept takes more than its size; a leak per connection would cost far
 	 * more than this */

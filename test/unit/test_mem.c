@@ -430,6 +430,32 @@ static void test_figures(void)
 	tls_port_free(blocks);
 }
 
+/* One process asks, and the others give back what they keep at their next
+ * call. After test_figures, which makes what they share. */
+static void test_flush_all(void)
+{
+	struct tls_mem_stats before, now;
+	int status;
+	pid_t pid;
+
+	OPENSSL_free(OPENSSL_malloc(3000));
+	tls_mem_stats(&before);
+	CU_ASSERT(before.cached_bytes >= 3000);
+	pid = fork();
+	CU_ASSERT_FATAL(pid >= 0);
+	if(pid == 0) {
+		tls_mem_after_fork();
+		tls_mem_flush_all();
+		_exit(0);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	OPENSSL_free(OPENSSL_malloc(20));
+	tls_mem_stats(&now);
+	CU_ASSERT_EQUAL(now.flushes, before.flushes + 1);
+	CU_ASSERT(now.cached_bytes < 100);
+}
+
 /* A child that the host does not count must not count as its parent. */
 static void test_figures_stranger(void)
 {
@@ -458,6 +484,7 @@ void test_mem_add(void)
 	CU_add_test(suite, "depot", test_depot);
 	CU_add_test(suite, "freed elsewhere", test_other_process);
 	CU_add_test(suite, "figures", test_figures);
+	CU_add_test(suite, "flush in all processes", test_flush_all);
 	CU_add_test(suite, "figures of a stranger", test_figures_stranger);
 	CU_add_test(suite, "a broken cache", test_broken);
 	CU_add_test(suite, "private", test_private);
