@@ -104,8 +104,8 @@ enum tls_rc tls_domain_next_name(const char **at, char out[TLS_NAME_MAX + 1],
 		int *mode, struct tls_err *err) TLS_MUST_CHECK;
 
 /* Adds a deep copy of SPEC: of role, kind, addr, p, places, file, line and
- * col. Returns OK, CONFIG (sentence in ERR: the name is no name, a setting is out of
- * range), NOMEM, or BUG when the generation is sealed. It is unchanged
+ * col. Returns OK, CONFIG (sentence in ERR: the name is no name, a setting is
+ * out of range), NOMEM, or BUG when the generation is sealed. It is unchanged
  * unless OK. */
 enum tls_rc tls_domains_add(struct tls_domains *domains,
 		const struct tls_profile *spec, struct tls_err *err) TLS_MUST_CHECK;

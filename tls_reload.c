@@ -135,7 +135,7 @@ static uint64_t state_of_entries(const char *path)
 	return sum;
 }
 
-/* The directory that was looked at last: profiles inherit it by the thousand. */
+/* The directory looked at last: profiles inherit it by the thousand. */
 struct folder
 {
 	const char *path; /* borrowed; NULL = none yet */

@@ -27,17 +27,18 @@
 
 /* ---- when the first certificate expires ---- */
 
-/* End of the certificate of PROFILE; 0 when it has none or none that can be
+/* End of certificate INDEX of PROFILE; 0 when it has none or none that can be
  * read. */
-static time_t end_of(const struct tls_profile *profile)
+static time_t end_of(const struct tls_profile *profile, unsigned int index)
 {
 	static const struct tls_x509_query query = {.field = TLS_X509_NOT_AFTER};
 	char text[TLS_X509_TEXT_MAX];
 	struct tls_x509_value value = {.buf = text, .size = sizeof(text)};
 	struct tm tm = {0};
 	size_t n = 0;
-	const unsigned char *der =
-			profile->ctx != NULL ? tls_ctx_certificate(profile->ctx, &n) : NULL;
+	const unsigned char *der = profile->ctx != NULL ? tls_ctx_certificate_at(
+									   profile->ctx, index, &n)
+													: NULL;
 
 	if(der == NULL || tls_x509_get(der, n, &query, &value) != TLS_RC_OK
 			|| !value.present
@@ -53,14 +54,18 @@ static time_t first_end(void)
 	static unsigned int generation;
 	static time_t first;
 	struct tls_domains *domains = tls_domains_acquire();
+	size_t n;
 	size_t i;
 
 	if(domains == NULL)
 		return 0;
+	n = tls_domains_count(domains) * TLS_CTX_CERTIFICATES;
 	if(generation != tls_domains_generation(domains)) {
 		first = 0;
-		for(i = 0; i < tls_domains_count(domains); i++) {
-			time_t end = end_of(tls_domains_at(domains, i));
+		for(i = 0; i < n; i++) {
+			time_t end =
+					end_of(tls_domains_at(domains, i / TLS_CTX_CERTIFICATES),
+							(unsigned int)(i % TLS_CTX_CERTIFICATES));
 
 			if(end != 0 && (first == 0 || end < first))
 				first = end;

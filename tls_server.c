@@ -1273,8 +1273,8 @@ void tls_server_stop(void)
 /* 6.1: may C, found by its addresses, carry the message that is being sent?
  * Global TCP lock held, any sender. The address that the core passes is the
  * remote one; client profiles are chosen by it, by the local one, which is C's
- * own, and by what the script asks for: asking leaves that for the connection that
- * is opened when the answer is no. An accepted connection belongs to a peer
+ * own, and by what the script asks for: asking leaves that for the connection
+ * that is opened when the answer is no. An accepted connection belongs to a peer
  * that chose us: always. */
 static int match_cb(
 		struct tcp_connection *c, struct ip_addr *ip, unsigned short port)

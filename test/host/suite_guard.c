@@ -241,6 +241,24 @@ static void test_causes(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* The certificate that ends first may be the second one of a profile. */
+static void test_days_left(void)
+{
+	struct host_config cfg = {
+			.tls_cfg = "[server:default]\n"
+					   "certificate = @CERTS@/rsa.pem\n"
+					   "private_key = @CERTS@/rsa.key\n"
+					   "certificate2 = @CERTS@/rich-server.pem\n"
+					   "private_key2 = @CERTS@/rich-server.key\n"};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	read_stats(&kam);
+	HOLDS(stat_of("certificate_days_left") == 19, "the second certificate");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* Names: the one that the client calls, and the one of its certificate. */
 static void test_names(void)
 {
@@ -988,10 +1006,10 @@ static void test_monitoring(void)
 }
 
 static const struct suite_test tests[] = {{"causes", test_causes},
-		{"names", test_names}, {"sums", test_sums},
-		{"half-open handshakes", test_half_open}, {"long list", test_long_list},
-		{"limits", test_limits}, {"low memory", test_low_memory},
-		{"key log", test_keylog}, {"monitoring", test_monitoring},
-		{NULL, NULL}};
+		{"days left", test_days_left}, {"names", test_names},
+		{"sums", test_sums}, {"half-open handshakes", test_half_open},
+		{"long list", test_long_list}, {"limits", test_limits},
+		{"low memory", test_low_memory}, {"key log", test_keylog},
+		{"monitoring", test_monitoring}, {NULL, NULL}};
 
 const struct suite suite_guard = {"guard", NULL, NULL, tests};
