@@ -342,7 +342,7 @@ static enum tls_rc try_identity(struct tls_ctx *ctx, struct tls_identity *id,
 	ssl = SSL_new(ctx->policy->ssl_ctx);
 	if(ssl == NULL)
 		return tls_ossl_fail(err, TLS_RC_NOMEM, "certificate: out of memory");
-	rc = tls_identity_use(id, ssl, &reason);
+	rc = tls_identity_try(id, ssl, &reason);
 	SSL_free(ssl);
 	if(rc == TLS_RC_OK)
 		return rc;

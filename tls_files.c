@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "tls_foreign.h"
 #include "tls_keys.h"
 #include "tls_leaf.h"
 #include "tls_ossl.h"
@@ -24,9 +25,6 @@
 
 /* Attempts to type a password. */
 #define PASSWORD_TRIES 3
-
-/* Prefix of a key that a provider holds. */
-#define URI_PREFIX "/uri:"
 
 /* Tells whether a file is still the one that was read. */
 struct stamp
@@ -752,27 +750,13 @@ static enum tls_rc read_key(struct tls_files *files, int type,
 	return no_key(&password, err);
 }
 
-static bool is_uri(const char *path)
-{
-	return strncmp(path, URI_PREFIX, strlen(URI_PREFIX)) == 0;
-}
-
 static enum tls_rc load_key(struct tls_files *files, int type,
 		struct read_key *out, const struct tls_identity_args *args,
 		struct tls_err *err)
 {
-	if(strncmp(args->private_key, "/engine:", 8) == 0)
-		return tls_err_set(err, TLS_RC_CONFIG,
-				"private_key: \"%s\": OpenSSL 3 has no engines any more (use "
-				"a provider and " URI_PREFIX ")",
-				args->private_key);
-	if(!is_uri(args->private_key))
-		return read_key(files, type, out, args, err);
-	out->key = tls_key_fetch(args->private_key + strlen(URI_PREFIX));
-	if(out->key != NULL)
-		return TLS_RC_OK;
-	return tls_ossl_fail(err, TLS_RC_CONFIG,
-			"private_key: no provider has the key \"%s\"", args->private_key);
+	if(tls_foreign_is(args->private_key))
+		return tls_foreign_look(args->private_key, &out->key, err);
+	return read_key(files, type, out, args, err);
 }
 
 /* Keeps what was READ so that each process can make its own object of it. */
@@ -780,16 +764,15 @@ static enum tls_rc keep_key(struct tls_files *files, struct tls_identity *id,
 		struct read_key *read, const struct tls_identity_args *args,
 		struct tls_err *err)
 {
-	const char *uri = is_uri(args->private_key)
-							  ? args->private_key + strlen(URI_PREFIX)
-							  : NULL;
+	const char *foreign =
+			tls_foreign_is(args->private_key) ? args->private_key : NULL;
 	enum tls_rc rc = TLS_RC_OK;
 	int n;
 
 	id->type = EVP_PKEY_get_base_id(read->key);
 	id->bits = EVP_PKEY_get_bits(read->key);
 	note_strength(id, EVP_PKEY_get_security_bits(read->key));
-	if(uri == NULL && read->der == NULL) {
+	if(foreign == NULL && read->der == NULL) {
 		n = i2d_PrivateKey(read->key, &read->der);
 		if(n <= 0)
 			return tls_ossl_fail(
@@ -800,7 +783,7 @@ static enum tls_rc keep_key(struct tls_files *files, struct tls_identity *id,
 		rc = tls_keys_new(&files->keys);
 	if(rc == TLS_RC_OK)
 		rc = tls_key_new(
-				files->keys, id->type, read->der, read->n, uri, &id->key);
+				files->keys, id->type, read->der, read->n, foreign, &id->key);
 	return rc == TLS_RC_OK
 				   ? rc
 				   : tls_ossl_fail(err, rc, "private_key: out of memory");
@@ -861,8 +844,8 @@ enum tls_rc tls_files_adopt(struct tls_files *files, struct tls_identity *id)
 	/* what the processes keep is bounded over all loads together */
 	if(files->keys == NULL)
 		files->keys = tls_keys_ref(tls_key_set(id->key));
-	/* a key that a provider has may have changed without a trace */
-	if(tls_key_is_foreign(id->key))
+	/* a key that others hold may have changed without a trace */
+	if(tls_key_foreign(id->key) != NULL)
 		return TLS_RC_OK;
 	atomic_fetch_add(&id->refs, 1);
 	if(add_digest(files, id->digest, id, release_identity) == TLS_RC_OK) {
@@ -897,6 +880,7 @@ static enum tls_rc read_identity(struct tls_files *files,
 {
 	struct read_key read = {0};
 	EVP_PKEY *public = NULL;
+	char shown[256];
 	enum tls_rc rc;
 
 	/* before they are read: a later change is then noticed */
@@ -914,7 +898,8 @@ static enum tls_rc read_identity(struct tls_files *files,
 		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
 				"private_key: \"%s\" does not belong to the certificate "
 				"\"%s\"",
-				args->private_key, args->certificate);
+				tls_foreign_show(args->private_key, shown, sizeof(shown)),
+				args->certificate);
 	if(rc == TLS_RC_OK)
 		rc = keep_key(files, id, &read, args, err);
 	clear_key(&read);
@@ -936,7 +921,7 @@ static struct tls_identity *find_identity(struct tls_files *files,
 		return id;
 	}
 	if(id == NULL
-			|| (!is_uri(args->private_key)
+			|| (!tls_foreign_is(args->private_key)
 					&& !same_stamp(id->stamps[1], stamp_of(args->private_key)))
 			|| !same_stamp(id->stamps[0], stamp_of(args->certificate)))
 		return NULL;
@@ -1054,7 +1039,18 @@ X509 *tls_files_issuer(X509_STORE *store, X509 *cert)
 
 bool tls_identity_is(const struct tls_identity *id, const X509 *cert)
 {
-	return cert != NULL && atomic_load(&id->cert) == cert;
+	unsigned char *der = NULL;
+	bool same;
+	int n;
+
+	if(cert == NULL || tls_key_foreign(id->key) == NULL)
+		return cert != NULL && atomic_load(&id->cert) == cert;
+	/* of a foreign key every process has a certificate of its own */
+	n = i2d_X509(cert, &der);
+	same = n > 0 && (size_t)n == id->cert_len
+		   && memcmp(der, id->cert_der, id->cert_len) == 0;
+	OPENSSL_free(der);
+	return same;
 }
 
 /* ---- use ---- */
@@ -1081,12 +1077,30 @@ static X509 *own_certificate(struct tls_identity *id)
 	return cert;
 }
 
+/* Both objects of this process when the key is foreign. */
+static enum tls_rc use_foreign(
+		struct tls_identity *id, SSL *ssl, struct tls_err *err)
+{
+	EVP_PKEY *key;
+	X509 *cert;
+	enum tls_rc rc = tls_foreign_use(tls_key_foreign(id->key), id->cert_der,
+			id->cert_len, &key, &cert, err);
+
+	if(rc == TLS_RC_OK
+			&& SSL_use_cert_and_key(ssl, cert, key, id->chain, 1) != 1)
+		rc = tls_ossl_fail(err, TLS_RC_TLS, "could not use the certificate");
+	return rc;
+}
+
 enum tls_rc tls_identity_use_key(
 		struct tls_identity *id, SSL *ssl, struct tls_err *err)
 {
 	EVP_PKEY *key;
-	enum tls_rc rc = tls_key_use(id->key, &key, err);
+	enum tls_rc rc;
 
+	if(tls_key_foreign(id->key) != NULL)
+		return use_foreign(id, ssl, err);
+	rc = tls_key_use(id->key, &key, err);
 	if(rc == TLS_RC_OK && SSL_use_PrivateKey(ssl, key) != 1)
 		rc = tls_ossl_fail(err, TLS_RC_TLS, "could not use the private key");
 	return rc;
@@ -1096,9 +1110,12 @@ enum tls_rc tls_identity_use(
 		struct tls_identity *id, SSL *ssl, struct tls_err *err)
 {
 	EVP_PKEY *key;
-	enum tls_rc rc = tls_key_use(id->key, &key, err);
 	X509 *cert;
+	enum tls_rc rc;
 
+	if(tls_key_foreign(id->key) != NULL)
+		return use_foreign(id, ssl, err);
+	rc = tls_key_use(id->key, &key, err);
 	if(rc != TLS_RC_OK)
 		return rc;
 	cert = own_certificate(id);
@@ -1108,4 +1125,22 @@ enum tls_rc tls_identity_use(
 	if(SSL_use_cert_and_key(ssl, cert, key, id->chain, 1) != 1)
 		return tls_ossl_fail(err, TLS_RC_TLS, "could not use the certificate");
 	return TLS_RC_OK;
+}
+
+enum tls_rc tls_identity_try(
+		struct tls_identity *id, SSL *ssl, struct tls_err *err)
+{
+	const unsigned char *der = id->cert_der;
+	X509 *cert;
+	int good;
+
+	if(tls_key_foreign(id->key) == NULL)
+		return tls_identity_use(id, ssl, err);
+	cert = d2i_X509(NULL, &der, (long)id->cert_len);
+	good = cert != NULL && SSL_use_certificate(ssl, cert) == 1
+		   && SSL_set1_chain(ssl, id->chain) == 1;
+	X509_free(cert);
+	return good ? TLS_RC_OK
+				: tls_ossl_fail(
+						err, TLS_RC_TLS, "could not use the certificate");
 }

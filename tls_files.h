@@ -30,7 +30,7 @@ struct tls_identity;
 struct tls_identity_args
 {
 	const char *certificate;
-	const char *private_key; /* file, or "/uri:..." of a provider */
+	const char *private_key; /* file, or what tls_foreign opens */
 	const char *password;	 /* NULL = none is configured */
 	bool ask;				 /* for the password on the terminal */
 };
@@ -123,6 +123,11 @@ bool tls_identity_is(const struct tls_identity *id, const struct x509_st *cert);
  * TLS_RC_BUG in a process that the host did not announce; TLS_RC_NOMEM;
  * TLS_RC_TLS. Under the lock of the connection. */
 enum tls_rc tls_identity_use(struct tls_identity *id, struct ssl_st *ssl,
+		struct tls_err *err) TLS_MUST_CHECK;
+
+/* As tls_identity_use for an SSL that makes no handshake: a foreign key is not
+ * opened. Process that loads. */
+enum tls_rc tls_identity_try(struct tls_identity *id, struct ssl_st *ssl,
 		struct tls_err *err) TLS_MUST_CHECK;
 
 /* Gives SSL, which has the certificate, the key object of the calling process

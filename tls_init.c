@@ -14,6 +14,7 @@
 #include "tls_der.h"
 #include "tls_domain.h"
 #include "tls_events.h"
+#include "tls_foreign.h"
 #include "tls_guard.h"
 #include "tls_host.h"
 #include "tls_keylog.h"
@@ -114,6 +115,15 @@ static enum tls_rc start_keylog(struct tls_err *err)
 	return tls_keylog_init(&args, err);
 }
 
+static enum tls_rc start_foreign(struct tls_err *err)
+{
+	const struct tls_settings *s = tls_cfg_settings();
+	struct tls_foreign_args args = {
+			s->provider_quirks_config, s->engine, s->engine_config};
+
+	return tls_foreign_init(&args, err);
+}
+
 int tls_init_module(void)
 {
 	struct tls_err err;
@@ -136,9 +146,7 @@ int tls_init_module(void)
 			|| tls_rpc_stats_init(&err) != TLS_RC_OK
 			|| tls_rpc_profiles_init(&err) != TLS_RC_OK
 			|| tls_reload_watch(&err) != TLS_RC_OK
-			|| tls_start_providers(
-					   tls_cfg_settings()->provider_quirks_config, &err)
-					   != TLS_RC_OK
+			|| start_foreign(&err) != TLS_RC_OK
 			|| tls_server_watch_scripts(&err) != TLS_RC_OK)
 		return fail(&err);
 	tls_events_init();

@@ -36,9 +36,9 @@ struct tls_key
 	unsigned int magic;
 	int type;
 	struct tls_keys *set; /* counted */
-	unsigned char *der;	  /* owned, secret; NULL: a provider has it */
+	unsigned char *der;	  /* owned, secret; NULL: it is foreign */
 	size_t n;
-	char *uri; /* owned; NULL: it is in der */
+	char *name; /* owned; NULL: it is in der */
 	/* Owned; made at first use. Never used for anything but copying it, which
 	 * changes nothing in it: that is many times as fast as reading der. */
 	_Atomic(EVP_PKEY *) master;
@@ -138,7 +138,7 @@ static void leave(struct tls_key *key)
 /* ---- one key ---- */
 
 enum tls_rc tls_key_new(struct tls_keys *keys, int type,
-		const unsigned char *der, size_t n, const char *uri,
+		const unsigned char *der, size_t n, const char *name,
 		struct tls_key **out)
 {
 	struct tls_key *key = OPENSSL_zalloc(
@@ -150,12 +150,12 @@ enum tls_rc tls_key_new(struct tls_keys *keys, int type,
 	key->magic = KEY_MAGIC;
 	key->type = type;
 	key->set = tls_keys_ref(keys);
-	if(uri != NULL)
-		key->uri = OPENSSL_strdup(uri);
+	if(name != NULL)
+		key->name = OPENSSL_strdup(name);
 	else
 		key->der = OPENSSL_memdup(der, n);
 	key->n = n;
-	if(key->uri == NULL && key->der == NULL)
+	if(key->name == NULL && key->der == NULL)
 		tls_key_free(&key);
 	*out = key;
 	return key != NULL ? TLS_RC_OK : TLS_RC_NOMEM;
@@ -176,7 +176,7 @@ void tls_key_free(struct tls_key **key)
 	EVP_PKEY_free(atomic_load(&k->master));
 	if(k->der != NULL)
 		OPENSSL_clear_free(k->der, k->n);
-	OPENSSL_free(k->uri);
+	OPENSSL_free(k->name);
 	tls_keys_unref(&k->set);
 	OPENSSL_free(k);
 }
@@ -186,29 +186,9 @@ struct tls_keys *tls_key_set(const struct tls_key *key)
 	return key->set;
 }
 
-int tls_key_is_foreign(const struct tls_key *key)
+const char *tls_key_foreign(const struct tls_key *key)
 {
-	return key->uri != NULL;
-}
-
-EVP_PKEY *tls_key_fetch(const char *uri)
-{
-	OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-	OSSL_STORE_INFO *info;
-	EVP_PKEY *key = NULL;
-
-	if(store == NULL)
-		return NULL;
-	while(key == NULL && !OSSL_STORE_eof(store)) {
-		info = OSSL_STORE_load(store);
-		if(info == NULL)
-			continue;
-		if(OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
-			key = OSSL_STORE_INFO_get1_PKEY(info);
-		OSSL_STORE_INFO_free(info);
-	}
-	OSSL_STORE_close(store);
-	return key;
+	return key->name;
 }
 
 /* An object made of the bytes. */
@@ -228,8 +208,6 @@ static EVP_PKEY *make_object(struct tls_key *key)
 	EVP_PKEY *master = atomic_load(&key->master);
 	EVP_PKEY *mine;
 
-	if(key->uri != NULL)
-		return tls_key_fetch(key->uri);
 	if(master == NULL) {
 		mine = read_der(key);
 		if(mine != NULL
@@ -256,6 +234,8 @@ enum tls_rc tls_key_use(
 	if(self >= key->set->processes)
 		return tls_err_set(err, TLS_RC_BUG,
 				"process %u was not announced by the host", self);
+	if(key->der == NULL)
+		return tls_err_set(err, TLS_RC_BUG, "a foreign key has no bytes");
 	if(key->objects[self] == NULL) {
 		tls_ossl_begin();
 		*out = make_object(key);

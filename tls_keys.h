@@ -41,10 +41,10 @@ unsigned int tls_keys_count(const struct tls_keys *keys, unsigned int index);
 
 /* A private key of the OpenSSL type TYPE in *OUT, owned by the caller, its
  * objects in KEYS, on which it holds a reference. Either DER of N bytes (PKCS
- * #8 or the form of the type) or URI is what objects are made of; both are
- * copied, DER is wiped at the end. TLS_RC_OK or TLS_RC_NOMEM. */
+ * #8 or the form of the type) is what objects are made of, or the key is the
+ * foreign one NAME. Both are copied, DER is wiped at the end. TLS_RC_OK or TLS_RC_NOMEM. */
 enum tls_rc tls_key_new(struct tls_keys *keys, int type,
-		const unsigned char *der, size_t n, const char *uri,
+		const unsigned char *der, size_t n, const char *name,
 		struct tls_key **out) TLS_MUST_CHECK;
 
 /* Ends *KEY with all its objects and sets it to NULL; NULL is fine. Any
@@ -54,17 +54,13 @@ void tls_key_free(struct tls_key **key);
 /* The set of KEY, borrowed. */
 struct tls_keys *tls_key_set(const struct tls_key *key);
 
-/* Whether a provider holds KEY. */
-int tls_key_is_foreign(const struct tls_key *key);
+/* The name of a key that tls_foreign opens, borrowed; NULL: KEY is our own. */
+const char *tls_key_foreign(const struct tls_key *key);
 
 /* The object of the calling process in *OUT, borrowed until it calls again.
- * TLS_RC_OK; TLS_RC_BUG in a process that the host did not announce;
- * TLS_RC_NOMEM, also when a provider does not give the key. */
+ * TLS_RC_OK; TLS_RC_BUG in a process that the host did not announce, and for
+ * a foreign key; TLS_RC_NOMEM. */
 enum tls_rc tls_key_use(struct tls_key *key, struct evp_pkey_st **out,
 		struct tls_err *err) TLS_MUST_CHECK;
-
-/* The key that a provider has under URI, owned by the caller; NULL when there
- * is none. */
-struct evp_pkey_st *tls_key_fetch(const char *uri);
 
 #endif

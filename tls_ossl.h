@@ -16,6 +16,7 @@
 
 #include <openssl/asn1t.h>
 #include <openssl/bio.h>
+#include <openssl/conf.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/decoder.h>
@@ -24,10 +25,12 @@
 #include <openssl/kdf.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
+#include <openssl/ui.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
@@ -100,6 +103,16 @@ enum tls_rc tls_ossl_result(SSL *ssl, int ret, enum tls_ossl_want *want,
 /* Which of the causes about the peer's certificate RESULT is, an X509_V_ERR_...
  * of the library. */
 enum tls_cause tls_ossl_verify_cause(long result);
+
+/* OSSL_PROVIDER_load with PARAMS, as far as the library can take them. */
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+#define TLS_OSSL_PROVIDER_PARAMS 1
+#define tls_ossl_load_provider OSSL_PROVIDER_load_ex
+#else
+#define TLS_OSSL_PROVIDER_PARAMS 0
+#define tls_ossl_load_provider(library_, name_, params_) \
+	((void)(params_), OSSL_PROVIDER_load(library_, name_))
+#endif
 
 /* Largest file that is read for a certificate, key, CA or CRL setting. */
 #define TLS_OSSL_FILE_MAX (64U * 1024U * 1024U)

@@ -237,11 +237,11 @@ enum tls_role
 	X(provider_quirks_config, PATH, NULL, 0, 0, "provider_quirks_config",      \
 			NULL, 0, NULL, "OpenSSL configuration file that loads providers")  \
 	X(engine, STR, NULL, 0, 0, "engine", NULL, 0, NULL,                        \
-			"no effect since OpenSSL 3, kept for old configurations")          \
+			"OpenSSL engine that gives keys named /engine:...")                \
 	X(engine_config, PATH, NULL, 0, 0, "engine_config", NULL, 0, NULL,         \
-			"no effect since OpenSSL 3, kept for old configurations")          \
+			"OpenSSL configuration file with commands for the engine")         \
 	X(engine_algorithms, STR, NULL, 0, 0, "engine_algorithms", NULL, 0, NULL,  \
-			"no effect since OpenSSL 3, kept for old configurations")          \
+			"no effect: an engine is used for its keys only")                  \
 	X(init_mode, INT, 0, 0, INT_MAX, "init_mode", NULL, 0, NULL,               \
 			"no effect, kept for old configurations")                          \
 	X(event_callback, STR, NULL, 0, 0, "event_callback", NULL, 0, NULL,        \

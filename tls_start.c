@@ -166,17 +166,3 @@ enum tls_rc tls_start_check(bool force, struct tls_err *err)
 
 	return rc == TLS_RC_OK ? tls_ossl_check_locks(err) : rc;
 }
-
-enum tls_rc tls_start_providers(const char *file, struct tls_err *err)
-{
-	enum tls_rc rc;
-
-	if(file == NULL)
-		return TLS_RC_OK;
-	tls_ossl_begin();
-	rc = tls_ossl_check_path("provider_quirks_config", file, false, err);
-	if(rc == TLS_RC_OK && OSSL_LIB_CTX_load_config(NULL, file) != 1)
-		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
-				"provider_quirks_config: could not load \"%s\"", file);
-	return rc;
-}

@@ -26,10 +26,4 @@ enum tls_rc tls_start_library(struct tls_err *err) TLS_MUST_CHECK;
  * TLS_RC_CONFIG with the remedy in ERR. */
 enum tls_rc tls_start_check(bool force, struct tls_err *err) TLS_MUST_CHECK;
 
-/* Reads the OpenSSL configuration FILE (NULL: none), which loads providers for
- * keys on hardware. Main process, before the first fork, so that all processes
- * agree (hazard 8). TLS_RC_OK or TLS_RC_CONFIG. */
-enum tls_rc tls_start_providers(
-		const char *file, struct tls_err *err) TLS_MUST_CHECK;
-
 #endif

@@ -70,7 +70,7 @@ list()
 	limit certificate2 certificate2 tls_ctx.c
 	limit low_mem low_mem tls_guard.c
 	limit listen 'find_si\|grep_sock_info\|listens' tls_reload.c
-	limit uri OSSL_STORE tls_files.c
+	limit uri OSSL_STORE tls_foreign.c
 	wired tls_rpc_init || echo tls.l.no_rpc
 	wired tls_select_pvs || echo tls.l.no_script
 	# modparams of the stock module that are not known here

@@ -26,6 +26,15 @@ stock_module()
 	esac
 }
 
+# What opens keys on a token: a provider, or before there is one, an engine.
+opener()
+{
+	case $(cut -d. -f1 /etc/debian_version 2>/dev/null) in
+		11 | 12) echo libengine-pkcs11-openssl ;;
+		*) echo pkcs11-provider ;;
+	esac
+}
+
 packages_of()
 {
 	case $1 in
@@ -35,7 +44,7 @@ packages_of()
 		test) echo "libcunit1-dev openssl gnutls-bin procps" \
 				"kamailio-websocket-modules kamailio-extra-modules" \
 				"kamailio-postgres-modules kamailio-utils-modules" \
-				"kamailio-lua-modules" \
+				"kamailio-lua-modules softhsm2 $(opener)" \
 				"$(stock_module)" ;;
 		lint) echo "clang-format perl" ;;
 		doc) echo "docbook-xml docbook-xsl libxml2-utils perl w3m xsltproc" ;;

@@ -97,3 +97,22 @@ printf 'not a certificate\n' >garbage.pem
 : >empty.pem
 ln -s loop.key loop.key
 mkdir -p directory.pem
+# A token with two of the keys, and what opens it: a provider or an engine.
+mkdir tokens
+hsm=/usr/lib/softhsm/libsofthsm2.so
+printf '%s\n' "directories.tokendir = $PWD/tokens" \
+	"objectstore.backend = file" "log.level = ERROR" >softhsm.conf
+SOFTHSM2_CONF=$PWD/softhsm.conf
+export SOFTHSM2_CONF
+softhsm2-util --init-token --free --label tests --pin 1234 --so-pin 5678 >&2
+for k in ecdsa rsa; do
+	openssl pkcs8 -topk8 -nocrypt -in $k.key -out $k.p8
+	softhsm2-util --import $k.p8 --token tests --label $k \
+		--id "$([ $k = rsa ] && echo 01 || echo 02)" --pin 1234 >&2
+done
+printf '%s\n' "openssl_conf = init" "[init]" "providers = list" "[list]" \
+	"default = plain" "pkcs11 = token" "[plain]" "activate = 1" "[token]" \
+	"pkcs11-module-path = $hsm" "activate = 1" >provider.cnf
+printf '%s\n' "kamailio = init" "[init]" "engines = list" "[list]" \
+	"pkcs11 = token" "[token]" "engine_id = pkcs11" "MODULE_PATH = $hsm" \
+	"init = 0" >engine.cnf

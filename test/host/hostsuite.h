@@ -40,6 +40,7 @@ extern const struct suite suite_traffic;  /* the server role */
 extern const struct suite suite_client;	  /* the client role */
 extern const struct suite suite_wish;	  /* what scripts ask of it */
 extern const struct suite suite_profiles; /* the settings of profiles */
+extern const struct suite suite_keys;	  /* private keys on tokens */
 extern const struct suite suite_wss;	  /* websockets over TLS */
 extern const struct suite suite_safety;	  /* many processes, broken peers */
 extern const struct suite suite_guard;	  /* counters, limits, shortages */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../../tls_ctx.h"
+#include "../../tls_foreign.h"
 #include "../../tls_load.h"
 
 #define LISTENERS_MAX 64
@@ -30,6 +31,9 @@ static const char usage[] =
 		"there\n"
 		"  --sni NAME            with that server name\n"
 		"  --server-id ID        with that server_id\n"
+		"  --providers FILE      provider_quirks_config\n"
+		"  --engine ID           engine\n"
+		"  --engine-config FILE  engine_config\n"
 		"  --ask                 key_password_mode = 1\n"
 		"  --quiet               no table of profiles\n";
 
@@ -45,6 +49,7 @@ struct request
 	const char *client;
 	const char *sni;
 	const char *server_id;
+	struct tls_foreign_args foreign;
 	bool ask;
 	bool quiet;
 };
@@ -215,6 +220,9 @@ static const struct option options[] = {{"base", required_argument, NULL, 'b'},
 		{"client", required_argument, NULL, 'c'},
 		{"sni", required_argument, NULL, 'n'},
 		{"server-id", required_argument, NULL, 'i'},
+		{"providers", required_argument, NULL, 'P'},
+		{"engine", required_argument, NULL, 'E'},
+		{"engine-config", required_argument, NULL, 'C'},
 		{"ask", no_argument, NULL, 'a'}, {"quiet", no_argument, NULL, 'q'},
 		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
@@ -241,6 +249,15 @@ static bool take_option(struct request *request, int o)
 		case 'i':
 			request->server_id = optarg;
 			return true;
+		case 'P':
+			request->foreign.providers = optarg;
+			return true;
+		case 'E':
+			request->foreign.engine = optarg;
+			return true;
+		case 'C':
+			request->foreign.engine_config = optarg;
+			return true;
 		case 'a':
 			request->ask = true;
 			return true;
@@ -256,6 +273,7 @@ int main(int argc, char **argv)
 {
 	struct request request = {.base = "."};
 	struct tls_settings settings;
+	struct tls_err err;
 	bool good = true;
 	int status, o;
 
@@ -270,6 +288,10 @@ int main(int argc, char **argv)
 	request.file = argv[optind];
 	if(tls_params_settings_init(&settings) || tls_ctx_init()) {
 		fprintf(stderr, "out of memory\n");
+		return 2;
+	}
+	if(tls_foreign_init(&request.foreign, &err)) {
+		fprintf(stderr, "%s\n", err.text);
 		return 2;
 	}
 	settings.key_password_mode = request.ask;
