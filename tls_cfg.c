@@ -261,6 +261,22 @@ static char *shown(char *text, bool secret)
 	return secret && text != NULL ? hidden : text;
 }
 
+/* A key on a token shows no PIN. The copy lives as long as the process. */
+static char *shown_path(char *path)
+{
+	char text[PATH_MAX];
+	size_t n;
+	char *copy;
+
+	if(path == NULL
+			|| strcmp(tls_params_path_text(path, text, sizeof(text)), path)
+					   == 0)
+		return path;
+	n = strlen(text) + 1;
+	copy = tls_port_private_alloc(n);
+	return copy != NULL ? memcpy(copy, text, n) : "";
+}
+
 static char *shown_method(const struct tls_method *method)
 {
 	static char text[TLS_METHOD_TEXT_MAX]; /* copied by the host before fork */
@@ -271,7 +287,7 @@ static char *shown_method(const struct tls_method *method)
 #define SHOWN_BOOL(m_, s_) profile.m_
 #define SHOWN_INT(m_, s_) profile.m_
 #define SHOWN_STR(m_, s_) shown(profile.m_, s_)
-#define SHOWN_PATH(m_, s_) shown(profile.m_, s_)
+#define SHOWN_PATH(m_, s_) shown_path(profile.m_)
 #define SHOWN_METHOD(m_, s_) shown_method(&profile.m_)
 #define SHOWN_VERIFY(m_, s_) (char *)tls_params_verify_client_text(profile.m_)
 

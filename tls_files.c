@@ -898,7 +898,7 @@ static enum tls_rc read_identity(struct tls_files *files,
 		rc = tls_ossl_fail(err, TLS_RC_CONFIG,
 				"private_key: \"%s\" does not belong to the certificate "
 				"\"%s\"",
-				tls_foreign_show(args->private_key, shown, sizeof(shown)),
+				tls_params_path_text(args->private_key, shown, sizeof(shown)),
 				args->certificate);
 	if(rc == TLS_RC_OK)
 		rc = keep_key(files, id, &read, args, err);

@@ -20,6 +20,7 @@
 
 #include "tls_engine.h"
 #include "tls_ossl.h"
+#include "tls_params.h"
 #include "tls_port.h"
 
 #define URI_PREFIX "/uri:"
@@ -238,23 +239,6 @@ bool tls_foreign_is(const char *name)
 		   || strncmp(name, URI_PREFIX, strlen(URI_PREFIX)) == 0;
 }
 
-const char *tls_foreign_show(const char *name, char *out, size_t size)
-{
-	static const char word[] = "pin-value=";
-	const char *pin = strcasestr(name, word);
-	size_t head;
-
-	if(pin == NULL || !tls_foreign_is(name)) {
-		snprintf(out, size, "%s", name);
-		return out;
-	}
-	head = (size_t)(pin - name) + strlen(word);
-	pin = name + head;
-	snprintf(
-			out, size, "%.*s...%s", (int)head, name, pin + strcspn(pin, ";&?"));
-	return out;
-}
-
 /* ---- keys ---- */
 
 /* The stock module's word for "none" is NONE, which as a path got a folder. */
@@ -319,7 +303,7 @@ static enum tls_rc fetch(const char *name, EVP_PKEY **out, struct tls_err *err)
 	*out = NULL;
 	begin();
 	tls_ossl_begin();
-	tls_foreign_show(name, shown, sizeof(shown));
+	tls_params_path_text(name, shown, sizeof(shown));
 	if(is_engine(name)) {
 		if(open_here.engine == NULL)
 			rc = open_engine(shown, err);
@@ -500,7 +484,7 @@ enum tls_rc tls_foreign_look(
 		return TLS_RC_OK;
 	return tls_ossl_fail(err, TLS_RC_CONFIG,
 			"private_key: who holds \"%s\" does not answer",
-			tls_foreign_show(name, shown, sizeof(shown)));
+			tls_params_path_text(name, shown, sizeof(shown)));
 }
 
 /* ---- start ---- */

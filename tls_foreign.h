@@ -39,9 +39,6 @@ enum tls_rc tls_foreign_init(const struct tls_foreign_args *args,
 /* Whether NAME, the value of private_key, is not a file. */
 bool tls_foreign_is(const char *name);
 
-/* NAME without PINs, for people, in OUT of SIZE bytes; returns OUT. */
-const char *tls_foreign_show(const char *name, char *out, size_t size);
-
 /* The public part of the key NAME in *OUT, owned by the caller. A process of
  * its own opens the key and ends: a load must not find a PIN right because an
  * earlier one was, and the main process must have no session to be inherited

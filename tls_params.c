@@ -6,6 +6,7 @@
 /* Settings as text and as values: defaults, words, ranges, owned strings.
  * Does not know files, sections, OpenSSL or the host.
  * Any process, no lock: a structure belongs to its caller. */
+#define _GNU_SOURCE /* strcasestr */
 #include "tls_params.h"
 
 #include <stdint.h>
@@ -210,6 +211,26 @@ static const char *const verify_words[] = {[TLS_VERIFY_CLIENT_OFF] = "off",
 		[TLS_VERIFY_CLIENT_OPTIONAL] = "optional",
 		[TLS_VERIFY_CLIENT_OPTIONAL_NO_CA] = "optional_no_ca"};
 #define N_VERIFY_WORDS (sizeof(verify_words) / sizeof(verify_words[0]))
+
+const char *tls_params_path_text(const char *path, char *out, size_t size)
+{
+	static const char word[] = "pin-value=";
+	const char *pin =
+			strncmp(path, "/uri:", 5) == 0 || strncmp(path, "/engine:", 8) == 0
+					? strcasestr(path, word)
+					: NULL;
+	size_t head;
+
+	if(pin == NULL) {
+		snprintf(out, size, "%s", path);
+		return out;
+	}
+	head = (size_t)(pin - path) + strlen(word);
+	pin = path + head;
+	snprintf(
+			out, size, "%.*s...%s", (int)head, path, pin + strcspn(pin, ";&?"));
+	return out;
+}
 
 enum tls_rc tls_params_parse_verify_client(
 		const char *word, enum tls_verify_client *out, struct tls_err *err)
@@ -566,12 +587,15 @@ char *tls_params_profile_text(const struct tls_profile_params *params,
 					tls_params_method_text(method_of(&view, option), method));
 			break;
 		case TYPE_STR:
-		case TYPE_PATH:
 			text = const_text_of(params, option);
 			snprintf(out, size, "%s",
 					!text			 ? ""
 					: option->secret ? "***"
 									 : text);
+			break;
+		case TYPE_PATH:
+			text = const_text_of(params, option);
+			tls_params_path_text(text != NULL ? text : "", out, size);
 			break;
 	}
 	return out;

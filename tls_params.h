@@ -315,6 +315,11 @@ enum tls_rc tls_params_parse_bool(
 enum tls_rc tls_params_parse_int(const char *word, int min, int max, int *out,
 		struct tls_err *err) TLS_MUST_CHECK;
 
+/* PATH for people, in OUT of SIZE bytes, which is returned: a key on a token
+ * (/uri:, /engine:) is shown without the PIN in its name (pin-value, RFC 7512
+ * s2.4). */
+const char *tls_params_path_text(const char *path, char *out, size_t size);
+
 /* Reads off, on, optional or optional_no_ca; the second gives the word. */
 enum tls_rc tls_params_parse_verify_client(const char *word,
 		enum tls_verify_client *out, struct tls_err *err) TLS_MUST_CHECK;

@@ -473,14 +473,17 @@ static int add_profile_options(rpc_t *rpc, void *reply)
 {
 	const struct tls_profile_params *p = tls_cfg_profile();
 	char method[TLS_METHOD_TEXT_MAX];
+	char key[PATH_MAX];
 
 	return rpc->struct_add(reply, "sdddsssss", "method",
 			tls_params_method_text(&p->method, method), "verify_certificate",
 			p->verify_certificate, "verify_depth", p->verify_depth,
 			"require_certificate", p->require_certificate, "verify_client",
 			tls_params_verify_client_text(p->verify_client), "private_key",
-			text_or_empty(p->private_key), "ca_list", text_or_empty(p->ca_list),
-			"certificate", text_or_empty(p->certificate), "cipher_list",
+			(char *)tls_params_path_text(
+					text_or_empty(p->private_key), key, sizeof(key)),
+			"ca_list", text_or_empty(p->ca_list), "certificate",
+			text_or_empty(p->certificate), "cipher_list",
 			text_or_empty(p->cipher_list));
 }
 

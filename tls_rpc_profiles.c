@@ -116,7 +116,10 @@ static void read_names(struct der der, char out[NAMES_MAX])
 #define ADD_STR(name_, value_, secret_) \
 	rpc->struct_add(reply, "s", name_,  \
 			or_empty((secret_) && (value_) != NULL ? "***" : (value_)))
-#define ADD_PATH(name_, value_, secret_) ADD_STR(name_, value_, secret_)
+#define ADD_PATH(name_, value_, secret_)  \
+	rpc->struct_add(reply, "s", name_,    \
+			(char *)tls_params_path_text( \
+					or_empty(value_), path, sizeof(path)))
 #define ADD_METHOD(name_, value_, secret_) \
 	rpc->struct_add(                       \
 			reply, "s", name_, tls_params_method_text(&(value_), method))
@@ -132,6 +135,7 @@ static bool add_options(
 		rpc_t *rpc, void *reply, const struct tls_profile *profile)
 {
 	char method[TLS_METHOD_TEXT_MAX];
+	char path[PATH_MAX];
 	bool good = true;
 
 	TLS_PROFILE_OPTIONS(ADD_OPTION)

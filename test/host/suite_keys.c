@@ -55,6 +55,8 @@
 	"	append_to_reply(\"X-Echo: $hdr(X-Echo)\\r\\n\");\n" \
 	"	sl_send_reply(\"200\", \"OK\");\n"
 
+static char listing[1 << 16];
+
 static int suite_init(void)
 {
 	return setenv("SOFTHSM2_CONF", host_cert("softhsm.conf"), 1);
@@ -170,6 +172,10 @@ static void test_pin(void)
 					&& reload_says(&kam, "profiles"),
 			"the right one again");
 	HOLDS(failures(&kam) == 0, "and it is served");
+	HOLDS(host_rpc(&kam, "tls.profiles", listing, sizeof(listing))
+					&& strstr(listing, "pin-value=...") != NULL
+					&& strstr(listing, "value=1234") == NULL,
+			"no PIN in a reply");
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 	cfg.tls_cfg = TOKEN("987654");
 	HOLDS(host_start_refused(&kam, &cfg) > 0, "no start with a wrong PIN");

@@ -510,10 +510,45 @@ static void checks_ranges(void)
 	CU_ASSERT_EQUAL(port_stub_live_blocks(), 0);
 }
 
+struct path_row
+{
+	const char *reason;
+	const char *path, *shown;
+};
+
+static const struct path_row path_rows[] = {
+		{"a PIN at the end", "/uri:pkcs11:token=a?pin-value=1234",
+				"/uri:pkcs11:token=a?pin-value=..."},
+		{"whatever its case", "/uri:pkcs11:token=a?PIN-Value=1234",
+				"/uri:pkcs11:token=a?PIN-Value=..."},
+		{"more behind it", "/engine:pkcs11:pin-value=1234;object=b",
+				"/engine:pkcs11:pin-value=...;object=b"},
+		{"none", "/uri:file:/etc/key.pem", "/uri:file:/etc/key.pem"},
+		{"a file is no token", "/etc/pin-value=1.pem", "/etc/pin-value=1.pem"},
+		{"nothing", "", ""}};
+
+static void test_path_text(void)
+{
+	char text[64];
+	size_t i;
+
+	for(i = 0; i < sizeof(path_rows) / sizeof(path_rows[0]); i++) {
+		const struct path_row *row = &path_rows[i];
+
+		if(strcmp(tls_params_path_text(row->path, text, sizeof(text)),
+				   row->shown)
+				!= 0)
+			CU_FAIL(row->reason);
+	}
+	CU_ASSERT_STRING_EQUAL(
+			tls_params_path_text(path_rows[0].path, text, 6), "/uri:");
+}
+
 void test_params_add(void)
 {
 	CU_pSuite suite = CU_add_suite("params", NULL, NULL);
 
+	CU_add_test(suite, "paths without PINs", test_path_text);
 	CU_add_test(suite, "reads lists of protocols", reads_alpn);
 	CU_add_test(suite, "reads methods", reads_methods);
 	CU_add_test(suite, "reads bools", reads_bools);
