@@ -84,16 +84,19 @@ static enum shortage shortage(void)
 	return now;
 }
 
-static enum tls_rc refuse_memory(struct tls_err *err, int threshold)
+static enum tls_rc refuse_memory(
+		struct tls_err *err, enum tls_rc rc, int threshold)
 {
 	tls_metrics_count(TLS_METRIC_REFUSED_MEMORY);
-	return tls_err_set(err, TLS_RC_NOMEM,
-			"refused, shared memory is low (low_mem_threshold%d)", threshold);
+	tls_err_set(err, rc, "refused, shared memory is low (low_mem_threshold%d)",
+			threshold);
+	return tls_err_because(err, rc, TLS_CAUSE_MEMORY);
 }
 
 enum tls_rc tls_guard_go_on(struct tls_err *err)
 {
-	return shortage() == NO_RUNNING ? refuse_memory(err, 2) : TLS_RC_OK;
+	return shortage() == NO_RUNNING ? refuse_memory(err, TLS_RC_NOMEM, 2)
+									: TLS_RC_OK;
 }
 
 /* ---- handshakes ---- */
@@ -135,7 +138,7 @@ enum tls_rc tls_guard_enter(const struct tls_addr *peer, struct tls_err *err)
 	enum shortage now = shortage();
 
 	if(now != PLENTY)
-		return refuse_memory(err, now == NO_NEW ? 1 : 2);
+		return refuse_memory(err, TLS_RC_LIMIT, now == NO_NEW ? 1 : 2);
 	if(peer == NULL)
 		return TLS_RC_OK;
 	return refuse(err, tls_limits_enter(peer, &rates, tls_port_ms()), s);

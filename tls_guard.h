@@ -30,7 +30,8 @@ bool tls_guard_watch(int id);
 
 /* May a handshake begin? PEER is asked for its rate when it called us, NULL
  * when we call. TLS_RC_OK: tls_guard_leave() when it is over (PEER only);
- * TLS_RC_LIMIT or TLS_RC_NOMEM with the reason in ERR, counted by cause. */
+ * TLS_RC_LIMIT with the reason in ERR, counted by cause. With TLS_CAUSE_MEMORY
+ * the log has been told once for all of them. */
 enum tls_rc tls_guard_enter(
 		const struct tls_addr *peer, struct tls_err *err) TLS_MUST_CHECK;
 void tls_guard_leave(void);

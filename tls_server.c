@@ -577,12 +577,12 @@ static void report(struct tcp_connection *c, struct tls_session *session,
 static void report_failure(struct tcp_connection *c,
 		struct tls_session *session, const struct tls_err *err)
 {
-	/* tls_guard has said that memory is low */
-	report(c, session,
-			session == NULL && err->rc == TLS_RC_NOMEM
-					? TLS_LOG_DBG
-					: level_of(session, err->rc),
-			err);
+	/* tls_guard has said that memory is low; an allocation that failed above
+	 * the thresholds has no other line than this */
+	bool said = session == NULL && err->rc == TLS_RC_LIMIT
+				&& tls_err_cause(err) == TLS_CAUSE_MEMORY;
+
+	report(c, session, said ? TLS_LOG_DBG : level_of(session, err->rc), err);
 }
 
 /* One line about a new connection, at the level that tls_log says. */

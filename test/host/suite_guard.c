@@ -880,6 +880,111 @@ static void test_low_memory(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* Nothing at all can be allocated, or just so many KB. The receive buffer of
+ * the core's connection alone is 16 KB. */
+static const int left_kb[] = {0, 20, 45, 70, 110};
+
+#define N_LEFT (sizeof(left_kb) / sizeof(left_kb[0]))
+#define EXHAUSTIONS 20
+
+/* A peer that calls while nothing is left: served or ended, in time. Returns
+ * whether it was served. */
+static bool called_in_vain(struct host_kam *kam, bool none)
+{
+	struct peer p;
+	bool served =
+			peer_tls(&p, kam->tls_port, NULL) && peer_options(&p, 1, 0, NULL);
+
+	HOLDS(!(served && none), "new handshakes are refused");
+	HOLDS(served || p.end != PEER_TIMEOUT, "who is refused is told at once");
+	peer_close(&p);
+	return served;
+}
+
+/* Those that were there before, of TLS 1.2 and 1.3. */
+struct calls
+{
+	struct peer peers[2];
+	unsigned int cseq;
+};
+
+static bool calls_go_on(struct calls *calls)
+{
+	bool good = true;
+	int i;
+
+	calls->cseq += 2;
+	for(i = 0; i < 2; i++)
+		good = good && peer_options(&calls->peers[i], calls->cseq, 500, NULL)
+			   && peer_options(&calls->peers[i], calls->cseq + 1, 6000, NULL);
+	return good;
+}
+
+/* One exhaustion; KB are left. Returns how many were refused. */
+static int exhaust_once(struct host_kam *kam, struct calls *old, int kb)
+{
+	char cmd[32];
+	int refused = 0;
+	long began;
+	int i;
+
+	snprintf(cmd, sizeof(cmd), "hog.exhaust %d", kb);
+	HOLDS(host_rpc(kam, cmd, answer, sizeof(answer)), "all memory is taken");
+	for(i = 0; i < 3; i++) {
+		refused += !called_in_vain(kam, kb == 0);
+		HOLDS(calls_go_on(old), "established calls go on");
+	}
+	HOLDS(host_rpc(kam, "hog.free", answer, sizeof(answer)),
+			"memory is given back");
+	began = host_now();
+	HOLDS(peer_once(kam->tls_port, NULL) && host_now() - began < 1000,
+			"service is back at once");
+	return refused;
+}
+
+/* The thresholds are off: allocations fail. */
+static void test_no_memory(void)
+{
+	struct host_config cfg = {.allocator = "fm",
+			.params = ECDSA "modparam(\"tls\", \"low_mem_threshold1\", 0)\n"
+							"modparam(\"tls\", \"low_mem_threshold2\", 0)\n"
+							"modparam(\"tls\", \"log_rate\", 0)\n",
+			.modules =
+					"loadmodule \"" TEST_BUILD_DIR "/host/memory_hog.so\"\n"};
+	struct host_kam kam;
+	struct calls old = {.cseq = 1};
+	int refused = 0;
+	int i;
+
+	if(!started(&kam, &cfg))
+		return;
+	for(i = 0; i < 2; i++)
+		HOLDS(peer_tls(&old.peers[i], kam.tls_port,
+					  &(struct peer_opt){
+							  .max = i ? TLS1_3_VERSION : TLS1_2_VERSION})
+						&& peer_options(&old.peers[i], 1, 0, NULL),
+				"an established connection");
+	HOLDS(host_rpc_number(&kam, "tls.mem", "private_blocks") >= 2,
+			"on our record layer");
+	for(i = 0; i < EXHAUSTIONS; i++)
+		refused += exhaust_once(&kam, &old, left_kb[(size_t)i % N_LEFT]);
+	read_stats(&kam);
+	printf("\n    %d refused, %ld of them by the module ", refused,
+			stat_of("handshakes_failed"));
+	HOLDS(stat_of("handshakes_failed") == stat_of("handshakes_failed_memory")
+					&& stat_of("handshakes_failed_memory") > 0,
+			"each refusal is counted as what it was");
+	HOLDS(host_log_count(&kam, "TLS connection&out of shared memory")
+					== stat_of("handshakes_failed_memory"),
+			"and has a line with its cause");
+	HOLDS(host_log_count(&kam, "ERROR&could not allocate shared memory")
+					>= refused - stat_of("handshakes_failed_memory"),
+			"those that the core had no memory for have one of the core");
+	close_some(old.peers, 2);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* ---- key log ---- */
 
 /* The file holds the key of P, which has this client random. */
@@ -1009,7 +1114,8 @@ static const struct suite_test tests[] = {{"causes", test_causes},
 		{"days left", test_days_left}, {"names", test_names},
 		{"sums", test_sums}, {"half-open handshakes", test_half_open},
 		{"long list", test_long_list}, {"limits", test_limits},
-		{"low memory", test_low_memory}, {"key log", test_keylog},
-		{"monitoring", test_monitoring}, {NULL, NULL}};
+		{"low memory", test_low_memory}, {"no memory", test_no_memory},
+		{"key log", test_keylog}, {"monitoring", test_monitoring},
+		{NULL, NULL}};
 
 const struct suite suite_guard = {"guard", NULL, NULL, tests};
