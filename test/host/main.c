@@ -3,7 +3,8 @@
  * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
  */
 
-/* Runs the host tests: all suites, or those named as arguments.
+/* Runs the host tests: all suites, or those named as arguments, of which
+ * HOST_TEST in the environment leaves the one test of that name.
  * Knows no test; prints one line "N passed, N failed" at the end and exits
  * with 0 only when nothing failed. One process, no lock. */
 #define _GNU_SOURCE
@@ -28,7 +29,7 @@ static const struct suite *const suites[] = {&suite_self, &suite_load,
 		&suite_traffic, &suite_profiles, &suite_client, &suite_wish, &suite_wss,
 		&suite_safety, &suite_rpc, &suite_guard, &suite_alloc, &suite_peers,
 		&suite_stock, &suite_keys, &suite_script, &suite_event, &suite_ocsp,
-		&suite_reuse, &suite_zoo, &suite_resume, &suite_others};
+		&suite_reuse, &suite_zoo, &suite_resume, &suite_others, &suite_ops};
 
 #define N_SUITES (sizeof(suites) / sizeof(suites[0]))
 
@@ -94,14 +95,26 @@ static bool wanted(const struct suite *s, int argc, char **argv)
 	return named && (s != &suite_stock || suite_stock_possible());
 }
 
-static bool add_suite(const struct suite *s)
+static bool chosen(const struct suite_test *t)
+{
+	const char *one = getenv("HOST_TEST");
+
+	return one == NULL || strcmp(one, t->name) == 0;
+}
+
+/* The number of its tests goes to ADDED. */
+static bool add_suite(const struct suite *s, unsigned int *added)
 {
 	CU_pSuite suite = CU_add_suite(s->name, s->init, s->clean);
 	const struct suite_test *t;
 
-	for(t = s->tests; suite && t->name; t++)
+	for(t = s->tests; suite && t->name; t++) {
+		if(!chosen(t))
+			continue;
 		if(!CU_add_test(suite, t->name, t->run))
 			return false;
+		++*added;
+	}
 	return suite != NULL;
 }
 
@@ -116,7 +129,6 @@ int main(int argc, char **argv)
 {
 	unsigned int added = 0;
 	unsigned int failed;
-	const struct suite_test *t;
 	size_t i;
 	int k;
 
@@ -134,10 +146,8 @@ int main(int argc, char **argv)
 	for(i = 0; i < N_SUITES; i++) {
 		if(!wanted(suites[i], argc, argv))
 			continue;
-		if(!add_suite(suites[i]))
+		if(!add_suite(suites[i], &added))
 			return 2;
-		for(t = suites[i]->tests; t->name; t++)
-			added++;
 	}
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_set_error_action(CUEA_IGNORE);
@@ -145,6 +155,7 @@ int main(int argc, char **argv)
 	/* number of failures per test, not per assertion */
 	failed = CU_get_number_of_tests_failed() + not_run(added);
 	failed += CU_get_number_of_suites_failed() && failed == 0;
+	failed += added == 0;
 	CU_cleanup_registry();
 	host_finish(failed > 0);
 	printf("%u passed, %u failed\n", added > failed ? added - failed : 0,
