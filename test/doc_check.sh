@@ -286,4 +286,65 @@ cat "$scratch/tests" >>"$scratch/log"
 [ ! -s "$scratch/log" ]
 result $? "files, functions and tests that the pages name exist" "$scratch/log"
 
+# ---- the messages of the log ----
+
+# Each line that the code writes is in doc/messages.xml, each one there is in the
+# code, and a test looks for it (those with role "unseen" say that none does).
+perl - >"$scratch/log" <<'CHECK'
+use strict;
+use warnings;
+
+sub slurp { local (@ARGV, $/) = ($_[0]); return scalar <>; }
+
+# String literals of C, neighbours joined.
+my $one = qr/"((?:[^"\\\n]|\\.)*)"/;
+my $word = qr/"(?:[^"\\\n]|\\.)*"/;
+my $many = qr/$word(?:\s*(?:[A-Z_]+\s*)?$word)*/;
+sub joined { my $t = join "", $_[0] =~ /$one/g; $t =~ s/\\"/"/g; return $t; }
+sub plain { my $t = lc $_[0]; $t =~ tr/_/ /; return $t; }
+
+my (@seen, @unseen);
+my $xml = slurp("doc/messages.xml");
+$xml =~ s/\s*\n/ /g;
+while ($xml =~ m{<entry role="message( unseen)?">(.*?)</entry>}g) {
+	my ($rare, $text) = ($1, $2);
+	$text =~ s/&quot;/"/g; $text =~ s/&lt;/</g; $text =~ s/&gt;/>/g;
+	$text =~ s/&amp;/&/g;
+	push @{$rare ? \@unseen : \@seen}, $text;
+}
+print "doc/messages.xml has only " . @seen . " messages\n" if @seen < 50;
+
+# What the code writes by itself; reasons only in the rooms of connections.
+my %reasons = map { ("tls_$_.c" => 1) } qw(conn server guard post);
+my $all = "";
+for my $file (glob "tls_*.c") {
+	my $code = slurp($file);
+	$all .= joined($&) . "\n" while $code =~ /$many/g;
+	my $calls = $reasons{$file} ? "|tls_err_set|refuse" : "";
+	while ($code =~ /\b(?:LM_(?:ERR|WARN|NOTICE|INFO)|tls_port_log$calls)\(([^;]*?)($many)/g) {
+		my ($before, $text) = ($1, joined($2));
+		# our own faults, debugging, formats that hold another sentence
+		next if $before =~ /_(?:CRIT|DBG|BUG|CONFIG)\b/ || $text =~ /^BUG/;
+		next if $text =~ /^%sTLS connection %d/; # the frame of the reasons
+		next unless $text =~ s/%[.*a-z]+//gr =~ /[a-z]{3}/i;
+		next if grep { index($text, $_) >= 0 } @seen, @unseen;
+		print "$file: not in doc/messages.xml: $text\n";
+	}
+}
+for (@seen, @unseen) {
+	print "not in the code: $_\n" if index($all, $_) < 0;
+}
+my $asked = "";
+for my $file (glob "test/host/*.c test/unit/*.c") {
+	my $code = slurp($file);
+	$asked .= plain(joined($&)) . "\n" while $code =~ /$many/g;
+}
+for (@seen) {
+	print "no test looks for: $_\n" if index($asked, plain($_)) < 0;
+}
+CHECK
+[ ! -s "$scratch/log" ]
+result $? "each message of the log is documented and looked for by a test" \
+	"$scratch/log"
+
 finish

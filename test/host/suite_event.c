@@ -155,7 +155,9 @@ static void test_out_drop(void)
 	n = peer_sip(&in, 8000);
 	HOLDS(n > 0 && sip_status(in.buf, n) >= 400, "the sender hears of it");
 	HOLDS(host_log_count(&kam, "EV-OUT") == 1
-					&& host_log_count(&kam, "dropped by event") == 1,
+					&& host_log_count(&kam,
+							   "dropped by event_route[tls:connection-out]")
+							   == 1,
 			"event and line in the log");
 	HOLDS(host_rpc_await(&kam, "tls.info", "clear_text_write_queued_bytes", 0,
 				  PEER_WAIT_MS)
@@ -397,7 +399,8 @@ static void test_unverified(void)
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, &opt) && served(&p, 1, 10), "served");
 	snprintf(needle, sizeof(needle),
-			"127.0.0.1:%d&let in unverified&unable to get local issuer"
+			"127.0.0.1:%d&let in unverified by optional_no_ca&unable to get "
+			"local issuer"
 			"&at depth 0",
 			p.port);
 	HOLDS(host_log_await(&kam, needle, PEER_WAIT_MS) == 1, "one line");

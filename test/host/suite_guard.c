@@ -161,8 +161,9 @@ static struct failure failures[] = {
 						.key = "client.key"},
 				NULL},
 		{"gone in the middle", "handshakes_failed_closed",
-				"the connection during the handshake"
-				"&name half.example.org",
+				"the peer closed the connection during the handshake|"
+				"the peer reset the connection during the handshake&name "
+				"half.example.org",
 				{0}, hello_and_close},
 		{"asleep in the middle", "handshakes_failed_timeout",
 				"not complete after 1000 ms (handshake_timeout)", {0},
@@ -288,7 +289,10 @@ static void test_names(void)
 	HOLDS(stat_is("handshakes_failed_unknown_name", 1)
 					&& stat_is("handshakes_failed_cert_name", 1),
 			"each is counted under its cause");
-	HOLDS(host_log_await(&kam, "nobody.example.org&(strict_sni)", 5000) > 0
+	HOLDS(host_log_await(&kam,
+				  "refused, no profile has the "
+				  "name&nobody.example.org&(strict_sni)",
+				  5000) > 0
 					&& host_log_await(&kam, "other.example.org", 5000) > 0,
 			"and the log has the names");
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
@@ -482,7 +486,11 @@ static void check_log_rate(struct host_kam *kam, int n)
 	HOLDS(lines >= 20 && lines % 20 == 0
 					&& stat_is("log_lines_left_out", n - lines),
 			"log_rate: so many lines in 10 s");
-	HOLDS(host_log_await(kam, "more TLS&timeout (log_rate)", 15000) >= 1,
+	HOLDS(host_log_await(kam,
+				  "more TLS connections failed like those before&timeout "
+				  "(log_rate)",
+				  15000)
+					>= 1,
 			"and the number of the others");
 }
 
@@ -705,10 +713,19 @@ static void check_handshakes(struct host_kam *kam)
 	set(kam, "max_handshakes 0");
 	set(kam, "handshake_rate 4");
 	HOLDS(begin_some(kam, peers, 12) < 12, "a rate for all");
+	HOLDS(host_log_await(kam, "4 handshakes a second (handshake_rate)", 5000)
+					> 0,
+			"the log names the setting");
 	close_some(peers, 12);
 	set(kam, "handshake_rate 0");
 	set(kam, "handshake_rate_source 3");
 	HOLDS(begin_some(kam, peers, 12) < 12, "a rate for this address");
+	HOLDS(host_log_await(kam,
+				  "3 handshakes a second from this address "
+				  "(handshake_rate_source)",
+				  5000)
+					> 0,
+			"the log names the setting");
 	close_some(peers, 12);
 	set(kam, "handshake_rate_source 0");
 	HOLDS(begin_some(kam, peers, 12) == 12, "and no limit any more");
@@ -1021,7 +1038,11 @@ static void test_keylog(void)
 
 	if(!started(&kam, &cfg))
 		return;
-	HOLDS(host_log_await(&kam, "keylog_mode&reads every call", 5000) > 0,
+	HOLDS(host_log_await(&kam,
+				  "WARNING&keylog_mode: this server can write down the keys of "
+				  "its connections&reads every call",
+				  5000)
+					> 0,
 			"the log warns");
 	for(on = 0; on < 2; on++) {
 		set(&kam, on ? "keylog_mode 1035" : "keylog_mode 1033");

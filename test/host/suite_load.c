@@ -54,7 +54,9 @@ static void test_disabled(void)
 		host_kill(&kam);
 		return;
 	}
-	HOLDS(host_log_count(&kam, "tls&disable|enable_tls|not enabled") > 0,
+	HOLDS(host_log_count(&kam,
+				  "WARNING&TLS is off in the core&put enable_tls=yes before")
+					> 0,
 			"says that TLS is disabled");
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
@@ -122,6 +124,17 @@ static const struct refused_row refused[] = {
 		{"unknown verify_client",
 				GOOD_CERT GOOD_KEY MODPARAM("verify_client", "perhaps"),
 				"verify_client&perhaps"},
+		{"a key log without its file",
+				GOOD_CERT GOOD_KEY "modparam(\"tls\", \"keylog_mode\", 9)\n",
+				"keylog_mode writes to a file but keylog_file is not set"},
+		{"a key log without its peer",
+				GOOD_CERT GOOD_KEY "modparam(\"tls\", \"keylog_mode\", 17)\n",
+				"keylog_mode sends to a peer but keylog_peer is not set"},
+		{"a key log to nowhere",
+				GOOD_CERT GOOD_KEY
+				"modparam(\"tls\", \"keylog_mode\", 17)\n" MODPARAM(
+						"keylog_peer", "127.0.0.1:5999"),
+				"keylog_peer&is not udp:ip:port"},
 		{"missing configuration file", MODPARAM("config", "@CERTS@/none.cfg"),
 				"config&none.cfg&no such file"},
 };

@@ -316,7 +316,9 @@ static void test_end(void)
 			"the log hears of it once");
 	put_response(
 			(struct ocsp_spec){.from = -60, .to = 3600}, "ca", "ecdsa.pem");
-	HOLDS(host_log_await(&kam, "files&have changed", PEER_WAIT_MS) > 0,
+	HOLDS(host_log_await(&kam, "files of the TLS configuration have changed",
+				  PEER_WAIT_MS)
+					> 0,
 			"the new file is noticed");
 	HOLDS(host_log_await(&kam, "loaded&tls.cfg&0 warnings", PEER_WAIT_MS) > 0,
 			"and loaded");

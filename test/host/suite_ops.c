@@ -212,6 +212,12 @@ static void check_json(struct host_kam *kam, ask_fn ask)
 							"unknown method"),
 			"a reload that fails says where and why");
 	HOLDS(host_write(kam, "tls.cfg", SERVER_PART), "the file as it was");
+	HOLDS(replies(kam, ask,
+				  "\"method\":\"cfg.set_now_string\",\"params\":[\"tls\","
+				  "\"config\",\"\"]",
+				  "\"error\"")
+					&& host_log_await(kam, "ERROR&a path of 1 to", 5000) > 0,
+			"an empty path is no file");
 	snprintf(body, sizeof(body), "\"method\":\"tls.kill\",\"params\":[%ld]",
 			host_rpc_number(kam, "tls.list", "id"));
 	HOLDS(replies(kam, ask, body, "\"result\"")
@@ -694,11 +700,97 @@ static void test_keylog(void)
 	close(fd);
 }
 
+/* ---- lines that nothing else asks for ---- */
+
+/* A message larger than what the core reads into, and ends of TCP. */
+static void bad_ends(struct host_kam *kam)
+{
+	struct peer p;
+
+	HOLDS(peer_tls(&p, kam->tls_port, NULL) && peer_options(&p, 1, 0, NULL),
+			"a connection");
+	peer_request(&p, 2, 60000, NULL);
+	HOLDS(peer_await_end(&p, PEER_WAIT_MS) != PEER_TIMEOUT, "too large");
+	peer_close(&p);
+	HOLDS(host_log_await(kam,
+				  "ERROR&message does not fit into the receive buffer&"
+				  "tcp_rd_buf_size",
+				  5000)
+					> 0,
+			"the log names the setting");
+	HOLDS(peer_tls(&p, kam->tls_port, NULL) && peer_options(&p, 1, 0, NULL),
+			"a connection");
+	peer_close(&p); /* without close_notify */
+	HOLDS(host_rpc_await(kam, "tls.info", "opened_connections", 0, 5000),
+			"it has gone");
+}
+
+static void test_lines(void)
+{
+	struct host_config cfg = {.tls_cfg = SERVER_PART,
+			.globals = "tcp_rd_buf_size=16384\n",
+			.params = "modparam(\"tls\", \"config\", \"@DIR@/tls.cfg\")\n"
+					  "modparam(\"tls\", \"keylog_mode\", 7)\n"
+					  "modparam(\"tls\", \"event_callback\", \"nobody\")\n"};
+	struct host_kam kam;
+
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(peer_once(kam.tls_port, NULL)
+					&& host_log_await(
+							   &kam, "NOTICE&key log: &TRAFFIC_SECRET", 5000)
+							   > 0,
+			"keylog_mode 4 writes to the log");
+	bad_ends(&kam);
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+/* What a script does wrong. */
+static void test_script_lines(void)
+{
+	static const char *const lines[] = {"ERROR&only $tls(peer_name) can be set",
+			"ERROR&$tls(peer_name): the value is too long or not a text",
+			"ERROR&KSR.tls.cget: no such variable"};
+	struct host_config cfg = {.params = ECDSA,
+			.modules = "loadmodule \"app_lua.so\"\n"
+					   "modparam(\"app_lua\", \"load\", "
+					   "\"@CERTS@/none.lua\")\n",
+			.route = "	$tls(peer_days_left) = \"1\";\n"
+					 "	$tls(peer_name) = 7;\n"
+					 "	lua_runstring(\"KSR.tls.cget('none')\");\n"
+					 "	sl_send_reply(\"200\", \"OK\");\n"};
+	struct host_kam kam;
+	struct peer p;
+	FILE *f = fopen(host_cert("none.lua"), "w");
+	size_t i;
+
+	HOLDS(f != NULL && fputs("-- nothing\n", f) >= 0 && fclose(f) == 0,
+			"a script");
+	if(!started(&kam, &cfg))
+		return;
+	HOLDS(peer_tls(&p, kam.tls_port, NULL) && peer_request(&p, 1, 0, NULL)
+					&& peer_sip(&p, PEER_WAIT_MS) > 0,
+			"the message is handled to its end");
+	peer_close(&p);
+	for(i = 0; i < N(lines); i++)
+		HOLDS(host_log_await(&kam, lines[i], 5000) > 0, lines[i]);
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+	cfg.modules = NULL;
+	cfg.route = "	xlog(\"$tls(nothing)\");\n";
+	HOLDS(host_start_refused(&kam, &cfg) > 0
+					&& host_log_count(&kam,
+							   "ERROR&unknown name&in a pseudo-variable of TLS")
+							   > 0,
+			"a name that does not exist");
+}
+
 static const struct suite_test tests[] = {{"JSON-RPC", test_json},
 		{"certificates and lists", test_certificates},
 		{"old versions", test_old_versions}, {"full queue", test_queue_full},
 		{"internal", test_internal}, {"times", test_times},
 		{"send timeout", test_send_timeout}, {"key floods", test_key_floods},
-		{"key log", test_keylog}, {NULL, NULL}};
+		{"key log", test_keylog}, {"lines", test_lines},
+		{"lines of scripts", test_script_lines}, {NULL, NULL}};
 
 const struct suite suite_ops = {"ops", NULL, NULL, tests};

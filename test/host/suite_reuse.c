@@ -147,6 +147,11 @@ static void reuse_case(struct host_kam *kam, const struct reuse_row *row)
 				row->reason);
 		status = status_of(&r);
 		HOLDS(status >= 400, "the sender hears of it");
+		HOLDS(host_log_await(kam,
+					  "NOTICE&is not for this message: profile or name differ",
+					  5000)
+						> 0,
+				"and the log");
 		HOLDS(ask(&r, A) && peer_accept(&next, r.lfd, &r.opt, PEER_WAIT_MS)
 						&& peer_serve(&next, PEER_WAIT_MS) > 0
 						&& status_of(&r) == 200,
@@ -193,7 +198,8 @@ static const struct name_row names[] = {
 		{"ecdsa.pem", "ecdsa.key", "X-Peer: evil.example\r\n", false,
 				"mismatch&expected evil.example&DNS:sip.example.org",
 				"another domain than asked for"},
-		{"ecdsa.pem", "ecdsa.key", "", false, "verify_name: nobody said",
+		{"ecdsa.pem", "ecdsa.key", "", false,
+				"verify_name: nobody said who the peer has to be",
 				"nobody said whom to expect: not even opened"},
 		{"rich-server.pem", "rich-server.key", "X-Peer: rich11.example.org\r\n",
 				false, "mismatch&URI:sip:sip11.example.org",

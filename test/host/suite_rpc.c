@@ -509,7 +509,10 @@ static void test_reload_on_change(void)
 	if(!started(&kam, &cfg))
 		return;
 	HOLDS(host_write(&kam, "tls.cfg", bad_files[0].tls_cfg), "file");
-	HOLDS(host_log_await(&kam, "stays until the files change", 20000) > 0,
+	HOLDS(host_log_await(&kam,
+				  "the running TLS configuration stays until the files change",
+				  20000)
+					> 0,
 			"a bad file is refused with a line in the log");
 	HOLDS(host_rpc_number(&kam, "tls.info", "generation") == 1,
 			"and changes nothing");

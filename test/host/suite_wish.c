@@ -344,7 +344,8 @@ struct bad_row
 
 static const struct bad_row bad_rows[] = {
 		{"a label of 256 bytes", "X-Label", 256, false,
-				"server_id&ignored&too long&255 bytes"},
+				"server_id&is ignored&set it in the script to a text&too "
+				"long&255 bytes"},
 		{"a name far too long", "X-Name", 1000, false,
 				"server_name&ignored&too long&255 bytes"},
 		{"a number", "X-Number", 1, false, "server_id&ignored&not a text"},

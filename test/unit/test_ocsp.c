@@ -914,6 +914,8 @@ static void test_end(void)
 		CU_ASSERT_EQUAL(tls_ocsp_serve(staple, ssl, until + i), TLS_RC_AGAIN);
 	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_WARN), before + 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(port_stub_last_log(), "e.der"));
+	CU_ASSERT_PTR_NOT_NULL(
+			strstr(port_stub_last_log(), "is not stapled any more"));
 	/* a clock that is set back does not make it young again for long */
 	CU_ASSERT_EQUAL(tls_ocsp_serve(staple, ssl, until), TLS_RC_OK);
 	tls_ocsp_free(&staple);

@@ -312,6 +312,46 @@ static void say_once(struct rig *rig, const struct say *say)
 	}
 }
 
+/* What an operator reads, for the rows with this reason, from our own record
+ * layer. */
+static const struct
+{
+	const char *reason;
+	const char *says;
+} sentences[] = {{"an empty record without tag",
+						 "a record too short for its protection"},
+		{"a tag alone", "a record that was changed or made with another key"},
+		{"plain close_notify",
+				"a record without protection after the handshake"},
+		{"a header of 65535", "an oversized record"},
+		{"version 4.3", "a record of an unknown version"},
+		{"GET", "bytes that are no TLS record"},
+		{"33 empty records", "too many empty records"},
+		{"6 warnings", "too many warning alerts"},
+		{"33 KeyUpdates", "too many handshake messages without data"},
+		{"KeyUpdate 2", "a malformed KeyUpdate"},
+		{"data behind a KeyUpdate", "data behind a KeyUpdate in one record"},
+		{"data inside a message", "a record inside a handshake message"},
+		{"a ticket to a server",
+				"a handshake message that does not belong here"},
+		{"a ticket of 16 MB", "an oversized handshake message"},
+		{"type 24, 1.2", "a record of a type that does not belong here"},
+		{"alert of one byte", "a malformed alert"},
+		{"alert of level 3", "an alert of unknown level"},
+		{"a fatal alert", "the peer sent the alert \"handshake failure\""},
+		{"renegotiation", "the peer asked for renegotiation, which is off "
+						  "(renegotiation)"}};
+
+static bool sentence_good(const struct row *row, const char *text)
+{
+	size_t i;
+
+	for(i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
+		if(strcmp(sentences[i].reason, row->reason) == 0)
+			return strstr(text, sentences[i].says) != NULL;
+	return true;
+}
+
 static void row_check(const struct row *row, bool ossl, size_t chop)
 {
 	struct rig_setup s = {
@@ -350,6 +390,8 @@ static void row_check(const struct row *row, bool ossl, size_t chop)
 		expect(rig.err.text[0] != '\0'
 						&& tls_conn_state(rig.conn) == TLS_CONN_FAILED,
 				row->reason, "state and sentence");
+	if(!ossl)
+		expect(sentence_good(row, rig.err.text), row->reason, what);
 	rig_close(&rig);
 }
 
