@@ -453,7 +453,10 @@ static long slow_handshake(struct host_kam *kam, int ms)
 		SSL_do_handshake(p.ssl);
 		n = BIO_read(p.wbio, hello, sizeof(hello));
 		began = host_now();
-		if(n > 20 && peer_send_raw(&p, hello, 20, 0)) {
+		/* its time begins when the server has seen the first half */
+		if(n > 20 && peer_send_raw(&p, hello, 20, 0)
+				&& host_rpc_await(
+						kam, "tls.stats", "handshakes_running", 1, 5000)) {
 			host_wait_clock(ms);
 			if(peer_send_raw(&p, hello + 20, (size_t)n - 20, 0)
 					&& peer_handshake(&p, 2 * PEER_WAIT_MS)
