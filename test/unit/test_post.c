@@ -335,7 +335,7 @@ static const struct
 		{"a ticket to a server",
 				"a handshake message that does not belong here"},
 		{"a ticket of 16 MB", "an oversized handshake message"},
-		{"type 24, 1.2", "a record of a type that does not belong here"},
+		{"type 255 inside", "a record of a type that does not belong here"},
 		{"alert of one byte", "a malformed alert"},
 		{"alert of level 3", "an alert of unknown level"},
 		{"a fatal alert", "the peer sent the alert \"handshake failure\""},
