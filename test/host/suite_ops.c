@@ -788,12 +788,40 @@ static void test_script_lines(void)
 			"a name that does not exist");
 }
 
+/* The library's own configuration loads a provider under a name that it does
+ * not know. */
+static void test_provider_line(void)
+{
+	static const char text[] =
+			"openssl_conf = all\n[all]\nproviders = list\n[list]\n"
+			"default = plain\ncopy = other\n[plain]\nactivate = 1\n"
+			"[other]\nmodule = legacy.so\nactivate = 1\n";
+	struct host_config cfg = {.params = ECDSA};
+	FILE *f = fopen(host_cert("copy.cnf"), "w");
+	struct host_kam kam;
+	bool good;
+
+	HOLDS(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, "a file");
+	setenv("OPENSSL_CONF", host_cert("copy.cnf"), 1);
+	good = started(&kam, &cfg);
+	unsetenv("OPENSSL_CONF");
+	if(!good)
+		return;
+	HOLDS(host_log_count(&kam, "WARNING&OpenSSL's configuration loads the "
+							   "provider \"copy\"&provider_quirks_config")
+					== 1,
+			"the log warns");
+	HOLDS(peer_once(kam.tls_port, NULL), "served all the same");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 static const struct suite_test tests[] = {{"JSON-RPC", test_json},
 		{"certificates and lists", test_certificates},
 		{"old versions", test_old_versions}, {"full queue", test_queue_full},
 		{"internal", test_internal}, {"times", test_times},
 		{"send timeout", test_send_timeout}, {"key floods", test_key_floods},
 		{"key log", test_keylog}, {"lines", test_lines},
-		{"lines of scripts", test_script_lines}, {NULL, NULL}};
+		{"lines of scripts", test_script_lines},
+		{"line of a provider", test_provider_line}, {NULL, NULL}};
 
 const struct suite suite_ops = {"ops", NULL, NULL, tests};
