@@ -54,10 +54,11 @@ struct policy
 struct tls_ctx
 {
 	unsigned int magic;
-	struct policy *policy;				/* counted */
-	struct tls_identity *identities[2]; /* counted; the second is another
-										   algorithm; NULL = none */
-	struct tls_ocsp_staple *staples[2]; /* counted; of the same, NULL = none */
+	struct policy *policy; /* counted */
+	/* counted; the second is another algorithm; NULL = none */
+	struct tls_identity *identities[TLS_CTX_CERTIFICATES];
+	/* counted; of the same, NULL = none */
+	struct tls_ocsp_staple *staples[TLS_CTX_CERTIFICATES];
 	unsigned char session_id[SHA256_DIGEST_LENGTH]; /* of all sessions */
 };
 
@@ -162,7 +163,7 @@ static enum tls_rc use_identities(
 	size_t i;
 
 	SSL_certs_clear(ssl);
-	for(i = 2; rc == TLS_RC_OK && i-- > 0;) {
+	for(i = TLS_CTX_CERTIFICATES; rc == TLS_RC_OK && i-- > 0;) {
 		if(ctx->identities[i] != NULL)
 			rc = tls_identity_use(ctx->identities[i], ssl, err);
 	}
@@ -293,7 +294,7 @@ static int staple_cb(SSL *ssl, void *arg)
 	size_t i;
 
 	(void)arg;
-	for(i = 0; choice != NULL && i < 2; i++) {
+	for(i = 0; choice != NULL && i < TLS_CTX_CERTIFICATES; i++) {
 		const struct tls_ctx *ctx = choice->ctx;
 
 		if(ctx->staples[i] != NULL && ctx->identities[i] != NULL
@@ -991,15 +992,16 @@ enum tls_rc tls_ctx_new(struct tls_ctx **out, const struct tls_ctx_args *args,
 void tls_ctx_free(struct tls_ctx **ctx)
 {
 	struct tls_ctx *c = *ctx;
+	size_t i;
 
 	*ctx = NULL;
 	if(c == NULL || c->magic != CTX_MAGIC)
 		return;
 	c->magic = 0;
-	tls_identity_free(&c->identities[0]);
-	tls_identity_free(&c->identities[1]);
-	tls_ocsp_free(&c->staples[0]);
-	tls_ocsp_free(&c->staples[1]);
+	for(i = 0; i < TLS_CTX_CERTIFICATES; i++) {
+		tls_identity_free(&c->identities[i]);
+		tls_ocsp_free(&c->staples[i]);
+	}
 	policy_free(c->policy);
 	OPENSSL_free(c);
 }
@@ -1009,7 +1011,7 @@ enum tls_rc tls_ctx_adopt(const struct tls_ctx *ctx, struct tls_files *files)
 	enum tls_rc rc = TLS_RC_OK;
 	size_t i;
 
-	for(i = 0; rc == TLS_RC_OK && i < 2; i++) {
+	for(i = 0; rc == TLS_RC_OK && i < TLS_CTX_CERTIFICATES; i++) {
 		if(ctx->identities[i] != NULL)
 			rc = tls_files_adopt(files, ctx->identities[i]);
 	}
@@ -1022,7 +1024,7 @@ enum tls_rc tls_ctx_use_own_key(
 	enum tls_rc rc = TLS_RC_OK;
 	size_t i;
 
-	for(i = 2; rc == TLS_RC_OK && i-- > 0;) {
+	for(i = TLS_CTX_CERTIFICATES; rc == TLS_RC_OK && i-- > 0;) {
 		if(ctx->identities[i] != NULL)
 			rc = tls_identity_use_key(ctx->identities[i], ssl, err);
 	}
@@ -1063,6 +1065,13 @@ const unsigned char *tls_ctx_certificate_at(
 	return index < TLS_CTX_CERTIFICATES && ctx->identities[index] != NULL
 				   ? tls_identity_certificate(ctx->identities[index], n_out)
 				   : NULL;
+}
+
+int64_t tls_ctx_certificate_end(const struct tls_ctx *ctx, unsigned int index)
+{
+	return index < TLS_CTX_CERTIFICATES && ctx->identities[index] != NULL
+				   ? tls_identity_not_after(ctx->identities[index])
+				   : 0;
 }
 
 const unsigned char *tls_ctx_certificate_of(

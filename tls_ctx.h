@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tls_err.h"
 #include "tls_params.h"
@@ -99,6 +100,10 @@ enum tls_rc tls_ctx_use_own_key(struct tls_ctx *ctx, struct ssl_st *ssl,
 /* DER of certificate INDEX < TLS_CTX_CERTIFICATES, as tls_ctx_certificate. */
 const unsigned char *tls_ctx_certificate_at(
 		const struct tls_ctx *ctx, unsigned int index, size_t *n_out);
+
+/* When certificate INDEX < TLS_CTX_CERTIFICATES ends, in s since 1970; 0 when
+ * there is none. */
+int64_t tls_ctx_certificate_end(const struct tls_ctx *ctx, unsigned int index);
 
 /* DER of the certificate whose key is of the algorithm TYPE (EVP_PKEY id), the
  * first one when there is none, as tls_ctx_certificate. */

@@ -4,8 +4,6 @@
  */
 
 /* Statistics and tls.stats; see tls_rpc_stats.h. */
-#define _GNU_SOURCE /* strptime */
-
 #include "tls_rpc_stats.h"
 
 #include <inttypes.h>
@@ -19,7 +17,6 @@
 #include "tls_host.h"
 #include "tls_limits.h"
 #include "tls_metrics.h"
-#include "tls_x509.h"
 
 #define NUMBER_MAX sizeof("-9223372036854775808")
 #define DAY 86400
@@ -27,24 +24,12 @@
 
 /* ---- when the first certificate expires ---- */
 
-/* End of certificate INDEX of PROFILE; 0 when it has none or none that can be
- * read. */
+/* End of certificate INDEX of PROFILE; 0 when it has none. */
 static time_t end_of(const struct tls_profile *profile, unsigned int index)
 {
-	static const struct tls_x509_query query = {.field = TLS_X509_NOT_AFTER};
-	char text[TLS_X509_TEXT_MAX];
-	struct tls_x509_value value = {.buf = text, .size = sizeof(text)};
-	struct tm tm = {0};
-	size_t n = 0;
-	const unsigned char *der = profile->ctx != NULL ? tls_ctx_certificate_at(
-									   profile->ctx, index, &n)
-													: NULL;
-
-	if(der == NULL || tls_x509_get(der, n, &query, &value) != TLS_RC_OK
-			|| !value.present
-			|| strptime(text, "%b %d %H:%M:%S %Y", &tm) == NULL)
-		return 0;
-	return timegm(&tm);
+	return profile->ctx != NULL
+				   ? (time_t)tls_ctx_certificate_end(profile->ctx, index)
+				   : 0;
 }
 
 /* End of the certificate that ends first. Each process looks once at each
