@@ -754,7 +754,7 @@ static enum tls_rc load_key(struct tls_files *files, int type,
 		struct read_key *out, const struct tls_identity_args *args,
 		struct tls_err *err)
 {
-	if(tls_foreign_is(args->private_key))
+	if(tls_params_is_foreign(args->private_key))
 		return tls_foreign_look(args->private_key, &out->key, err);
 	return read_key(files, type, out, args, err);
 }
@@ -765,7 +765,7 @@ static enum tls_rc keep_key(struct tls_files *files, struct tls_identity *id,
 		struct tls_err *err)
 {
 	const char *foreign =
-			tls_foreign_is(args->private_key) ? args->private_key : NULL;
+			tls_params_is_foreign(args->private_key) ? args->private_key : NULL;
 	enum tls_rc rc = TLS_RC_OK;
 	int n;
 
@@ -921,7 +921,7 @@ static struct tls_identity *find_identity(struct tls_files *files,
 		return id;
 	}
 	if(id == NULL
-			|| (!tls_foreign_is(args->private_key)
+			|| (!tls_params_is_foreign(args->private_key)
 					&& !same_stamp(id->stamps[1], stamp_of(args->private_key)))
 			|| !same_stamp(id->stamps[0], stamp_of(args->certificate)))
 		return NULL;

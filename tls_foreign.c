@@ -23,9 +23,6 @@
 #include "tls_params.h"
 #include "tls_port.h"
 
-#define URI_PREFIX "/uri:"
-#define ENGINE_PREFIX "/engine:"
-
 /* Libraries that may come with a provider or an engine; parameters of one. */
 #define LIBRARIES_MAX 256
 #define PARAMS_MAX 32
@@ -230,13 +227,8 @@ static EVP_PKEY *fetch_uri(const char *uri)
 
 static bool is_engine(const char *name)
 {
-	return strncmp(name, ENGINE_PREFIX, strlen(ENGINE_PREFIX)) == 0;
-}
-
-bool tls_foreign_is(const char *name)
-{
-	return is_engine(name)
-		   || strncmp(name, URI_PREFIX, strlen(URI_PREFIX)) == 0;
+	return strncmp(name, TLS_PARAMS_KEY_ENGINE, strlen(TLS_PARAMS_KEY_ENGINE))
+		   == 0;
 }
 
 /* ---- keys ---- */
@@ -258,7 +250,7 @@ static enum tls_rc open_engine(const char *shown, struct tls_err *err)
 	if(!is_set(settings.engine))
 		return tls_err_set(err, TLS_RC_CONFIG,
 				"private_key: \"%s\" needs the parameter engine; a key of a "
-				"provider is " URI_PREFIX "...",
+				"provider is " TLS_PARAMS_KEY_URI "...",
 				shown);
 	rc = tls_engine_open(settings.engine,
 			is_set(settings.engine_config) ? settings.engine_config : NULL,
@@ -309,14 +301,15 @@ static enum tls_rc fetch(const char *name, EVP_PKEY **out, struct tls_err *err)
 			rc = open_engine(shown, err);
 		if(rc != TLS_RC_OK)
 			return rc;
-		*out = tls_engine_key(open_here.engine, name + strlen(ENGINE_PREFIX));
+		*out = tls_engine_key(
+				open_here.engine, name + strlen(TLS_PARAMS_KEY_ENGINE));
 	} else {
 		if(open_here.library == NULL)
 			rc = open_library(&reason);
 		if(rc != TLS_RC_OK)
 			return tls_err_set(
 					err, rc, "private_key: \"%s\": %s", shown, reason.text);
-		*out = fetch_uri(name + strlen(URI_PREFIX));
+		*out = fetch_uri(name + strlen(TLS_PARAMS_KEY_URI));
 	}
 	if(*out != NULL) {
 		ERR_clear_error(); /* of those that were asked in vain */

@@ -36,9 +36,6 @@ struct tls_foreign_args
 enum tls_rc tls_foreign_init(const struct tls_foreign_args *args,
 		struct tls_err *err) TLS_MUST_CHECK;
 
-/* Whether NAME, the value of private_key, is not a file. */
-bool tls_foreign_is(const char *name);
-
 /* The public part of the key NAME in *OUT, owned by the caller. A process of
  * its own opens the key and ends: a load must not find a PIN right because an
  * earlier one was, and the main process must have no session to be inherited

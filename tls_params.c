@@ -212,13 +212,18 @@ static const char *const verify_words[] = {[TLS_VERIFY_CLIENT_OFF] = "off",
 		[TLS_VERIFY_CLIENT_OPTIONAL_NO_CA] = "optional_no_ca"};
 #define N_VERIFY_WORDS (sizeof(verify_words) / sizeof(verify_words[0]))
 
+bool tls_params_is_foreign(const char *key)
+{
+	return strncmp(key, TLS_PARAMS_KEY_URI, strlen(TLS_PARAMS_KEY_URI)) == 0
+		   || strncmp(key, TLS_PARAMS_KEY_ENGINE, strlen(TLS_PARAMS_KEY_ENGINE))
+					  == 0;
+}
+
 const char *tls_params_path_text(const char *path, char *out, size_t size)
 {
 	static const char word[] = "pin-value=";
 	const char *pin =
-			strncmp(path, "/uri:", 5) == 0 || strncmp(path, "/engine:", 8) == 0
-					? strcasestr(path, word)
-					: NULL;
+			tls_params_is_foreign(path) ? strcasestr(path, word) : NULL;
 	size_t head;
 
 	if(pin == NULL) {

@@ -315,6 +315,12 @@ enum tls_rc tls_params_parse_bool(
 enum tls_rc tls_params_parse_int(const char *word, int min, int max, int *out,
 		struct tls_err *err) TLS_MUST_CHECK;
 
+/* How a private_key begins that is not a file but a key of a provider or of an
+ * engine (tls_foreign.h); true when KEY begins like one of them. */
+#define TLS_PARAMS_KEY_URI "/uri:"
+#define TLS_PARAMS_KEY_ENGINE "/engine:"
+bool tls_params_is_foreign(const char *key);
+
 /* PATH for people, in OUT of SIZE bytes, which is returned: a key on a token
  * (/uri:, /engine:) is shown without the PIN in its name (pin-value, RFC 7512
  * s2.4). */
