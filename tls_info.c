@@ -33,9 +33,10 @@ static struct told listen_to(const SSL *ssl)
 {
 	struct told told = {.cert = SSL_get0_peer_certificate(ssl),
 			.name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)};
-	int n = told.cert != NULL ? i2d_X509(told.cert, NULL) : 0;
+	int n = told.cert != NULL && SSL_is_server(ssl) ? i2d_X509(told.cert, NULL)
+													: 0;
 
-	if(n > 0 && n <= TLS_INFO_CERT_MAX && SSL_is_server(ssl))
+	if(n > 0 && n <= TLS_INFO_CERT_MAX)
 		told.n_der = (size_t)n;
 	if(told.name != NULL)
 		told.n_name = strnlen(told.name, TLS_INFO_NAME_MAX);
