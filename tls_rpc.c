@@ -271,12 +271,10 @@ static void print_address(
 static void fill_peer(struct row *row, const struct tls_info *info)
 {
 	static const struct tls_x509_query query = {.field = TLS_X509_SUBJECT};
-	struct tls_x509_value value = {.buf = row->peer, .size = sizeof(row->peer)};
 
-	if(info == NULL || info->peer_der == NULL
-			|| tls_x509_get(info->peer_der, info->peer_der_len, &query, &value)
-					   != TLS_RC_OK
-			|| !value.present)
+	if(info == NULL
+			|| !tls_x509_text(info->peer_der, info->peer_der_len, &query,
+					row->peer, sizeof(row->peer)))
 		snprintf(row->peer, sizeof(row->peer), UNKNOWN_NAME);
 }
 

@@ -72,12 +72,7 @@ static struct der own_certificate(
 static void read_field(
 		struct der der, struct tls_x509_query query, char *out, size_t size)
 {
-	struct tls_x509_value value = {.buf = out, .size = size};
-
-	out[0] = '\0';
-	if(der.p == NULL || tls_x509_get(der.p, der.n, &query, &value) != TLS_RC_OK
-			|| !value.present)
-		out[0] = '\0';
+	(void)tls_x509_text(der.p, der.n, &query, out, size);
 }
 
 /* The host names that DER is for, separated by blanks; its common name when it

@@ -809,13 +809,8 @@ static void peer_field(const struct tls_info *info, enum tls_x509_field field,
 		char *out, size_t size)
 {
 	struct tls_x509_query query = {.field = field};
-	struct tls_x509_value value = {.buf = out, .size = size};
 
-	out[0] = '\0';
-	if(info->peer_der != NULL
-			&& tls_x509_get(info->peer_der, info->peer_der_len, &query, &value)
-					   != TLS_RC_OK)
-		out[0] = '\0';
+	(void)tls_x509_text(info->peer_der, info->peer_der_len, &query, out, size);
 }
 
 /* A peer that optional_no_ca let in although its certificate failed: who it

@@ -496,6 +496,16 @@ enum tls_rc tls_x509_get(const unsigned char *der, size_t n_der,
 	return get_field(all, &at, query, value);
 }
 
+bool tls_x509_text(const unsigned char *der, size_t n_der,
+		const struct tls_x509_query *query, char *out, size_t size)
+{
+	struct tls_x509_value value = {.buf = out, .size = size};
+
+	out[0] = '\0';
+	return der != NULL && tls_x509_get(der, n_der, query, &value) == TLS_RC_OK
+		   && value.present;
+}
+
 enum tls_x509_verdict tls_x509_verdict(long verify_result)
 {
 	switch(verify_result) {

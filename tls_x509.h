@@ -99,6 +99,11 @@ enum tls_rc tls_x509_get(const unsigned char *der, size_t n_der,
 		const struct tls_x509_query *query,
 		struct tls_x509_value *value) TLS_MUST_CHECK;
 
+/* The field QUERY as text in OUT (SIZE > 0 bytes). False, with "" in OUT, when
+ * DER is NULL, and when the field is not there or cannot be read. */
+bool tls_x509_text(const unsigned char *der, size_t n_der,
+		const struct tls_x509_query *query, char *out, size_t size);
+
 /* What the result of a chain's verification says, as far as scripts ask. */
 enum tls_x509_verdict
 {
