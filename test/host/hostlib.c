@@ -34,6 +34,9 @@
 #define TEST_SOURCE_DIR "."
 #endif
 
+/* In front of a block (tls_mem.c), and what the host rounds up for most. */
+#define BLOCK_HEADER 16
+
 static char scratch[HOST_PATH_MAX];
 static char certs[HOST_PATH_MAX];
 static char log_line[2048];
@@ -774,6 +777,13 @@ long host_rpc_number(struct host_kam *kam, const char *cmd, const char *field)
 			return strtol(at + field_n + 1, NULL, 10);
 	}
 	return -1;
+}
+
+long host_used_memory(struct host_kam *kam)
+{
+	return host_rpc_number(kam, "core.shmmem", "used")
+		   - host_rpc_number(kam, "tls.mem", "cached_bytes")
+		   - BLOCK_HEADER * host_rpc_number(kam, "tls.mem", "cached_blocks");
 }
 
 bool host_rpc_await(struct host_kam *kam, const char *cmd, const char *field,

@@ -115,6 +115,10 @@ bool host_rpc(struct host_kam *kam, const char *cmd, char *out, size_t room);
 /* The number behind "FIELD:" in the RPC's answer; -1 = none. */
 long host_rpc_number(struct host_kam *kam, const char *cmd, const char *field);
 
+/* Bytes of shared memory in use, without the blocks that the module keeps for
+ * the next handshake; those are bounded and fill up as long as there is load. */
+long host_used_memory(struct host_kam *kam);
+
 /* Asks until FIELD of CMD is WANT; false = not within MS. */
 bool host_rpc_await(struct host_kam *kam, const char *cmd, const char *field,
 		long want, int ms);

@@ -9,6 +9,7 @@
 #ifndef TEST_HOSTSUITE_H
 #define TEST_HOSTSUITE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include <CUnit/CUnit.h>
@@ -67,6 +68,17 @@ void suite_zoo_begin(void);
 /* Runs tlsload with ARGS (words after blanks); --port, --cert and --key are
  * added. Returns its exit code; WAIT false: returns its pid instead. */
 int suite_tlsload(int port, const char *args, int wait);
+
+struct host_kam;
+struct host_config;
+
+/* Starts KAM; else fails the test, says on standard error what the log says,
+ * and leaves nothing of KAM. */
+bool suite_started(struct host_kam *kam, const struct host_config *cfg);
+
+/* Appends to the text OUT, which has ROOM bytes; cut to that. */
+void suite_append(char *out, size_t room, const char *format, ...)
+		__attribute__((format(printf, 3, 4)));
 
 /* Value of an environment variable as a number, DEF when it is not set. */
 int suite_number(const char *name, int def);

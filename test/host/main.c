@@ -9,7 +9,9 @@
  * with 0 only when nothing failed. One process, no lock. */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -38,6 +40,27 @@ int suite_number(const char *name, int def)
 	const char *value = getenv(name);
 
 	return value && atoi(value) > 0 ? atoi(value) : def;
+}
+
+bool suite_started(struct host_kam *kam, const struct host_config *cfg)
+{
+	if(host_start(kam, cfg))
+		return true;
+	host_log_count(kam, "ERROR|CRITICAL");
+	fprintf(stderr, "  no start: %s: %s\n", kam->log, host_log_line());
+	HOLDS(false, "Kamailio starts");
+	host_kill(kam);
+	return false;
+}
+
+void suite_append(char *out, size_t room, const char *format, ...)
+{
+	size_t n = strlen(out);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(out + n, room - n, format, args);
+	va_end(args);
 }
 
 /* In the child: becomes tlsload. */

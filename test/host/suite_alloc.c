@@ -177,11 +177,8 @@ static bool begins(struct host_kam *kam, struct place *place)
 	size_t i;
 
 	fail_none();
-	if(!host_start(kam, &cfg)) {
-		HOLDS(false, "Kamailio starts");
-		host_kill(kam);
+	if(!suite_started(kam, &cfg))
 		return false;
-	}
 	place->kam = kam;
 	place->lfd = peer_listen(&place->port);
 	host_procs_changed(kam);
@@ -192,19 +189,12 @@ static bool begins(struct host_kam *kam, struct place *place)
 	return true;
 }
 
-/* Bytes in use, without what processes keep for their next handshake. */
-static long used_memory(struct host_kam *kam)
-{
-	return host_rpc_number(kam, "core.shmmem", "used")
-		   - host_rpc_number(kam, "tls.mem", "cached_bytes");
-}
-
 /* Transactions of relays that failed end by timers of the core, after 30 s. */
 static bool memory_comes_back(struct host_kam *kam, long before)
 {
 	long end = host_now() + BACK_MS;
 
-	while(used_memory(kam) - before >= SHM_NOISE) {
+	while(host_used_memory(kam) - before >= SHM_NOISE) {
 		if(host_now() > end)
 			return false;
 		host_wait_clock(500);
@@ -263,7 +253,7 @@ static void test_ladder(void)
 
 	if(!begins(&kam, &place))
 		return;
-	before = used_memory(&kam);
+	before = host_used_memory(&kam);
 	printf("\n   ");
 	for(i = 0; i < N_ACTS; i++) {
 		n = climb(&place, i, step);
@@ -286,7 +276,7 @@ static void test_every(void)
 
 	if(!begins(&kam, &place))
 		return;
-	before = used_memory(&kam);
+	before = host_used_memory(&kam);
 	for(i = 0; i < sizeof(every) / sizeof(every[0]); i++) {
 		long failed = atomic_load(&failing->failed);
 

@@ -88,15 +88,6 @@ static int suite_clean(void)
 	return host_stop(&shared, SIGTERM) ? 0 : -1;
 }
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 static void test_tcp_to_tls(void)
 {
 	static const struct
@@ -175,7 +166,7 @@ static void test_verify(void)
 	size_t n;
 	int port = 0;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	relay_open(&r, &kam);
 	sscanf(r.extra, "X-Relay: sip:127.0.0.1:%d", &port);
@@ -212,7 +203,7 @@ static void test_stall(void)
 	size_t n;
 	int errors = 0;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	relay_open(&r, &kam);
 	for(i = 1; i <= 4; i++)
@@ -313,7 +304,7 @@ static void test_server_name(void)
 	struct relay r;
 	const char *name;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	relay_open(&r, &kam);
 	HOLDS(peer_request(&r.in, 1, 10, r.extra)

@@ -49,15 +49,6 @@ static const char noting_route[] =
 		"}\n"
 		"	sl_send_reply(\"200\", \"OK\");\n";
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* A server of ours with certificate NAME. */
 static int listen_as(
 		const char *name, struct peer_opt *opt, char *relay, size_t room)
@@ -91,7 +82,7 @@ static void test_out(void)
 	int lfd, fd, i, own;
 	size_t n;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < 4; i++) {
 		lfd = listen_as("ecdsa", &opt, relay, sizeof(relay));
@@ -143,7 +134,7 @@ static void test_out_drop(void)
 	int lfd;
 	size_t n;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	lfd = listen_as("ecdsa", &opt, relay, sizeof(relay));
 	HOLDS(peer_tcp(&in, kam.tcp_port) && peer_request(&in, 1, 3000, relay),
@@ -194,7 +185,7 @@ static void test_in(void)
 	char needle[64];
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < 4; i++) {
 		opt.min = opt.max = versions[i & 1];
@@ -226,7 +217,7 @@ static void test_in_drop(void)
 	struct peer p;
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < 20; i++) {
 		HOLDS(peer_tls(&p, kam.tls_port, NULL), "handshake");
@@ -256,7 +247,7 @@ static void test_failed(void)
 	char needle[160], relay[96];
 	int lfd;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	opt.cert = host_cert("foreign.pem");
 	opt.key = host_cert("foreign.key");
@@ -357,7 +348,7 @@ static void test_kemi(void)
 	FILE *f = fopen(host_cert("event.lua"), "w");
 
 	HOLDS(f != NULL && fputs(lua_script, f) >= 0 && fclose(f) == 0, "script");
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_once(kam.tls_port, NULL), "served");
 	HOLDS(host_log_count(&kam, "EVENT tls:connection-in TLSv1.3") == 1,
@@ -395,7 +386,7 @@ static void test_unverified(void)
 	struct peer p;
 	char needle[96];
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, &opt) && served(&p, 1, 10), "served");
 	snprintf(needle, sizeof(needle),

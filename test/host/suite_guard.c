@@ -45,15 +45,6 @@
 
 static char answer[1 << 20];
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* Value of the counter NAME; all are asked for at once by read_stats(). */
 static long stat_of(const char *name)
 {
@@ -214,7 +205,7 @@ static void test_causes(void)
 	struct peer p;
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	good.cert = host_cert("client.pem");
 	good.key = host_cert("client.key");
@@ -253,7 +244,7 @@ static void test_days_left(void)
 					   "private_key2 = @CERTS@/rich-server.key\n"};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	read_stats(&kam);
 	HOLDS(stat_of("certificate_days_left") == 19, "the second certificate");
@@ -274,7 +265,7 @@ static void test_names(void)
 	struct host_kam kam;
 	struct peer p;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(!peer_tls(&p, kam.tls_port, &opt), "no profile has the name");
 	peer_close(&p);
@@ -307,7 +298,7 @@ static void test_sums(void)
 	struct peer p;
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	memset(&peer_totals, 0, sizeof(peer_totals));
 	for(i = 0; i < 60; i++) {
@@ -549,7 +540,7 @@ static void test_half_open(void)
 	snprintf(params, sizeof(params),
 			ECDSA "modparam(\"tls\", \"handshake_timeout\", %d)\n", HALF_MS(n));
 	cfg.params = params;
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, NULL) && peer_options(&p, 1, 0, NULL),
 			"one that behaves");
@@ -658,7 +649,7 @@ static void test_long_list(void)
 	int i;
 
 	n = n < LISTED_MAX ? n : LISTED_MAX;
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < n; i++)
 		HOLDS(peer_tcp_from(&peers[i], source_of(i), kam.tls_port)
@@ -846,7 +837,7 @@ static void test_limits(void)
 							  "modparam(\"tls\", \"log_rate\", 0)\n"};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	check_handshakes(&kam);
 	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 0, 5000),
@@ -873,7 +864,7 @@ static void test_low_memory(void)
 	long began;
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&old, kam.tls_port, NULL) && peer_options(&old, 1, 0, NULL),
 			"an established connection");
@@ -985,7 +976,7 @@ static void test_no_memory(void)
 	int refused = 0;
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < 2; i++)
 		HOLDS(peer_tls(&old.peers[i], kam.tls_port,
@@ -1048,7 +1039,7 @@ static void test_keylog(void)
 	struct peer p;
 	int on;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(host_log_await(&kam,
 				  "WARNING&keylog_mode: this server can write down the keys of "
@@ -1132,7 +1123,7 @@ static void test_monitoring(void)
 			.routes = "event_route[xhttp:request] { prom_dispatch(); }\n"};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(scrape(&kam), "xhttp_prom answers");
 	HOLDS(check_file(TEST_SOURCE_DIR "/../../doc/monitoring/dashboard.json")

@@ -62,17 +62,6 @@ static int suite_init(void)
 	return setenv("SOFTHSM2_CONF", host_cert("softhsm.conf"), 1);
 }
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	host_log_count(kam, "ERROR|CRITICAL");
-	fprintf(stderr, "  no start: %s\n", host_log_line());
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* One handshake and one request. */
 static bool served(struct host_kam *kam, const char *name, int version)
 {
@@ -136,7 +125,7 @@ static void test_token(void)
 	struct peer p;
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(failures(&kam) == 0, "every handshake with a key of the token");
 	host_procs_changed(&kam); /* notes those that started late */
@@ -161,7 +150,7 @@ static void test_pin(void)
 			.tcp_children = CHILDREN};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(host_write(&kam, "tls.cfg", TOKEN("987654"))
 					&& reload_says(&kam, "token, PIN and"),
@@ -195,7 +184,7 @@ static void test_missing(void)
 	char gone[HOST_PATH_MAX];
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	snprintf(gone, sizeof(gone), "%.480s/tokens-gone", host_certs());
 	HOLDS(rename(host_cert("tokens"), gone) == 0, "the token is taken away");
@@ -221,7 +210,7 @@ static void test_uri_file(void)
 			.tcp_children = CHILDREN};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(failures(&kam) == 0, "every handshake");
 	HOLDS(reload_says(&kam, "profiles"), "a reload");

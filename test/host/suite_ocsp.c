@@ -43,15 +43,6 @@ static const char answering[] =
 		"	if($cl > 0) { set_reply_body(\"$rb\", \"text/plain\"); }\n"
 		"	sl_send_reply(\"200\", \"OK\");\n";
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* ---- responses ---- */
 
 static X509 *read_certificate(const char *name)
@@ -207,7 +198,7 @@ static void test_staple(void)
 				"modparam(\"tls\", \"record_layer\", \"%s\")\n",
 				layers[k]);
 		cfg.params = params;
-		if(!started(&kam, &cfg))
+		if(!suite_started(&kam, &cfg))
 			return;
 		for(i = 0; i < 2; i++)
 			HOLDS(is_good(s_client(kam.tls_port, versions[i])),
@@ -278,7 +269,7 @@ static void test_files(void)
 		snprintf(needles, sizeof(needles), "tls.cfg:6:13: ocsp_file&%s",
 				row->needles);
 		if(row->starts) {
-			if(!started(&kam, &cfg))
+			if(!suite_started(&kam, &cfg))
 				return;
 			HOLDS(host_log_count(&kam, needles) == 1, row->reason);
 			HOLDS(is_none(s_client(kam.tls_port, "")), row->reason);
@@ -304,7 +295,7 @@ static void test_end(void)
 	long end;
 
 	put_response((struct ocsp_spec){.from = -60, .to = 8}, "ca", "ecdsa.pem");
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(staple_of(kam.tls_port) > 0, "it is good at first");
 	end = host_now() + 15000;
@@ -414,7 +405,7 @@ static void test_calls(void)
 	for(w = 0; w < 2; w++) {
 		snprintf(text, sizeof(text), SERVER "%s", words[w]);
 		cfg.tls_cfg = text;
-		if(!started(&kam, &cfg))
+		if(!suite_started(&kam, &cfg))
 			return;
 		for(i = 0; i < sizeof(call_rows) / sizeof(call_rows[0]); i++) {
 			const struct call_row *row = &call_rows[i];
@@ -450,9 +441,9 @@ static void test_both(void)
 
 	put_response(
 			(struct ocsp_spec){.from = -60, .to = 3600}, "ca", "ecdsa.pem");
-	if(!started(&far_kam, &far_cfg))
+	if(!suite_started(&far_kam, &far_cfg))
 		return;
-	if(!started(&near_kam, &near_cfg)) {
+	if(!suite_started(&near_kam, &near_cfg)) {
 		host_kill(&far_kam);
 		return;
 	}

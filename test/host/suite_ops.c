@@ -35,15 +35,6 @@
 
 static char answer[1 << 17];
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* True when the counter NAME becomes WANT; says so when it does not. */
 static bool counted(struct host_kam *kam, const char *name, long want)
 {
@@ -242,7 +233,7 @@ static void test_json(void)
 	size_t i;
 
 	for(i = 0; i < N(asks); i++) {
-		if(!started(&kam, &cfg))
+		if(!suite_started(&kam, &cfg))
 			return;
 		check_json(&kam, asks[i]);
 		HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
@@ -273,7 +264,7 @@ static void test_certificates(void)
 	struct peer p;
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < N(rows); i++) {
 		struct peer_opt opt = {.max = TLS1_2_VERSION,
@@ -325,7 +316,7 @@ static void old_version(const char *method, int version, const char *name)
 			"[client:default]\nmethod = %s\ncipher_list = ALL:@SECLEVEL=0\n",
 			method, method);
 	cfg.tls_cfg = text;
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, &opt) && peer_options(&p, 1, 3000, NULL),
 			"who calls with the old version is served");
@@ -366,7 +357,7 @@ static void test_queue_full(void)
 	struct peer in;
 	int lfd;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	lfd = relay_from(&in, &kam, 20000);
 	HOLDS(peer_accept(&silent, lfd, NULL, PEER_WAIT_MS), "we are called");
@@ -400,7 +391,7 @@ static void test_internal(void)
 	struct peer in;
 	int lfd;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	lfd = relay_from(&in, &kam, 0);
 	if(peer_accept(&p, lfd, NULL, PEER_WAIT_MS))
@@ -482,7 +473,7 @@ static void test_times(void)
 	size_t i;
 	size_t k;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < N(waits); i++) {
 		long more = 0;
@@ -528,7 +519,7 @@ static void test_send_timeout(void)
 	unsigned int i;
 	int version;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_once(kam.tls_port, NULL), "somebody");
 	used = host_rpc_number(&kam, "core.shmmem", "used");
@@ -565,7 +556,7 @@ static void test_key_floods(void)
 	struct peer p;
 	unsigned int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, NULL) && peer_options(&p, 1, 0, NULL),
 			"TLS 1.3");
@@ -693,7 +684,7 @@ static void test_keylog(void)
 				  "modparam(\"tls\", \"keylog_peer\", \"udp:127.0.0.1:%d\")\n",
 			port);
 	cfg.params = params;
-	if(started(&kam, &cfg)) {
+	if(suite_started(&kam, &cfg)) {
 		check_key_peer(&kam, fd);
 		check_key_file(&kam);
 		HOLDS(host_log_count(&kam, "TRAFFIC_SECRET") == 0,
@@ -737,7 +728,7 @@ static void test_lines(void)
 					  "modparam(\"tls\", \"event_callback\", \"nobody\")\n"};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_once(kam.tls_port, NULL)
 					&& host_log_await(
@@ -770,7 +761,7 @@ static void test_script_lines(void)
 
 	HOLDS(f != NULL && fputs("-- nothing\n", f) >= 0 && fclose(f) == 0,
 			"a script");
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, NULL) && peer_request(&p, 1, 0, NULL)
 					&& peer_sip(&p, PEER_WAIT_MS) > 0,
@@ -803,7 +794,7 @@ static void test_provider_line(void)
 
 	HOLDS(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, "a file");
 	setenv("OPENSSL_CONF", host_cert("copy.cnf"), 1);
-	good = started(&kam, &cfg);
+	good = suite_started(&kam, &cfg);
 	unsetenv("OPENSSL_CONF");
 	if(!good)
 		return;

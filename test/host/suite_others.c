@@ -54,16 +54,6 @@ static const char sql_route[] =
 		"	if($cl > 0) { set_reply_body(\"$rb\", \"text/plain\"); }\n"
 		"	sl_send_reply(\"200\", \"OK\");\n";
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	fprintf(stderr, "  %s\n", kam->log);
-	host_kill(kam);
-	return false;
-}
-
 /* Good and bad handshakes, the same workers after them, a clean end. */
 static void check_service(struct host_kam *kam)
 {
@@ -144,7 +134,7 @@ static void run_http(const char *before, const char *after)
 	int port;
 	int lfd;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(host_mapped(&kam, "/libcurl.so", NULL, 0), "libcurl is there");
 	lfd = peer_listen(&port);
@@ -306,7 +296,7 @@ static void run_postgres(const char *before, const char *after)
 	cfg.modules = modules;
 	setenv("PGSSLMODE", "require", 1);
 	setenv("PGGSSENCMODE", "disable", 1);
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(host_mapped(&kam, "/libpq.so", NULL, 0), "libpq is there");
 	await_refusals(&kam);
@@ -354,7 +344,7 @@ static void test_first_after(void)
 	struct host_config cfg = {.allocator = "qm", .modules = FIRST_USER};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(host_mapped(&kam, "/first_user.so", NULL, 0), "it is loaded");
 	check_service(&kam);

@@ -63,17 +63,6 @@ static const char shared_route[] =
 		"	append_to_reply(\"X-Serial: $tls_my_serial\\r\\n\");\n"
 		"	sl_send_reply(\"200\", \"OK\");\n";
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	host_log_count(kam, "ERROR|CRITICAL");
-	fprintf(stderr, "  no start: %s\n", host_log_line());
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 static int suite_init(void)
 {
 	static const struct host_config cfg = {
@@ -176,7 +165,7 @@ static void test_strict(void)
 					   "[server:any]\nserver_name = *.wild.example.org\n" RICH};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	check_names(kam.tls_port, rows, N(rows));
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
@@ -234,7 +223,7 @@ static void test_many(void)
 	HOLDS(mkdir(folder, 0755) == 0 && many_certificates(folder, MANY, 5000)
 					&& many_config(path, folder, MANY, NULL),
 			"certificates");
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(wrong_names(&kam, MANY, 5000) == 0, "each name has its own");
 	HOLDS(reload_says(&kam, "302 profiles, 300 certificates (0 read, 300 "
@@ -464,7 +453,7 @@ static void test_folder_changes(void)
 							   > 0
 					&& fclose(f) == 0,
 			"tls.cfg");
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	f = fopen(host_cert("lists/mid.crl"), "w");
 	HOLDS(f && fputs(slurp(host_cert("ca.crl"), text, sizeof(text)), f) >= 0
@@ -512,7 +501,7 @@ static void test_typed_password(void)
 			HOLDS(host_start_refused(&kam, &cfg) > 0, rows[i].reason);
 			HOLDS(host_log_count(&kam, rows[i].says) > 0, rows[i].says);
 			host_kill(&kam);
-		} else if(started(&kam, &cfg)) {
+		} else if(suite_started(&kam, &cfg)) {
 			HOLDS(peer_once(kam.tls_port, NULL), rows[i].reason);
 			HOLDS(host_log_count(&kam, "secret") == 0, "it is not logged");
 			HOLDS(host_stop(&kam, SIGTERM), "clean stop");
@@ -618,7 +607,7 @@ static void test_clients(void)
 			"certificate = @CERTS@/client.pem\nprivate_key = "
 			"@CERTS@/client.key\n",
 			port);
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < N(rows); i++) {
 		snprintf(extra, sizeof(extra),

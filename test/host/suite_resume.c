@@ -13,7 +13,6 @@
  * Kamailio; one process, no lock. */
 #define _GNU_SOURCE
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include "hostsuite.h"
 
 #define ROOM 32768
+#define add(out_, ...) suite_append((out_), ROOM, __VA_ARGS__)
 #define STRIDE 7 /* of the pairs that are tried by default */
 
 static const char route[] =
@@ -41,20 +41,6 @@ static enum cell_policy first;
 static struct host_kam kam;
 
 /* ---- profiles ---- */
-
-/* Appends to the text OUT (ROOM bytes). */
-static void add(char *out, const char *format, ...)
-		__attribute__((format(printf, 2, 3)));
-
-static void add(char *out, const char *format, ...)
-{
-	size_t n = strlen(out);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(out + n, ROOM - n, format, args);
-	va_end(args);
-}
 
 static void add_policy(char *out, enum cell_policy policy)
 {
@@ -354,11 +340,8 @@ static void run_table(int workers, enum cell_policy at_default, size_t shift)
 	cell_make_animals();
 	first = at_default;
 	write_profiles(text);
-	if(!host_start(&kam, &cfg)) {
-		HOLDS(false, "Kamailio starts");
-		host_kill(&kam);
+	if(!suite_started(&kam, &cfg))
 		return;
-	}
 	for(way = 0; way < CELL_WAYS; way++)
 		run_way((enum cell_way)way, shift + (size_t)way, &tally);
 	fprintf(stderr, "  %zu resumed, %zu by another worker, %zu full\n",

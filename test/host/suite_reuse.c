@@ -40,15 +40,6 @@ static const char route[] =
 		"}\n"
 		"	sl_send_reply(\"200\", \"OK\");\n";
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* Our server and the request that goes to it. */
 struct relay
 {
@@ -174,7 +165,7 @@ static void test_reuse(void)
 			if(kam.pid)
 				HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 			cfg.params = rows[i].params;
-			if(!started(&kam, &cfg))
+			if(!suite_started(&kam, &cfg))
 				return;
 		}
 		reuse_case(&kam, &rows[i]);
@@ -228,7 +219,7 @@ static void test_names(void)
 	struct host_kam kam;
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct relay r;

@@ -36,15 +36,6 @@ static const char good_cfg[] = "[server:default]\n"
 
 static char answer[1 << 20];
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 /* Runs CMD; true when it succeeded or not, as EXPECTED, and the answer
  * contains TEXT. */
 static bool answers(
@@ -193,7 +184,7 @@ static void test_ids(void)
 	long ids[3];
 	int i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < 3; i++) {
 		HOLDS(peer_tls(&peers[i], kam.tls_port, NULL)
@@ -220,7 +211,7 @@ static void test_list(void)
 	struct peer named;
 	struct peer_opt opt = {.sni = "sip.example.org"};
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(answers(&kam, "tls.list", true, ""), "an empty list");
 	HOLDS(count_rows() == 0, "no row without connections");
@@ -245,7 +236,7 @@ static void test_list_under_load(void)
 	int i;
 	int k;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	n = open_peers(&kam, peers, MANY);
 	HOLDS(n == MANY, "many connections");
@@ -332,7 +323,7 @@ static void test_mem(void)
 	struct host_config cfg = {.tcp_children = 2};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(answers(&kam, "tls.mem", true, "{"), "tls.mem answers");
 	HOLDS(has_fields(strchr(answer, '{'), fields,
@@ -442,7 +433,7 @@ static void test_reload(void)
 	size_t i;
 	int n;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	n = open_peers(&kam, peers, 20);
 	for(i = 0; i < N_BAD_FILES; i++) {
@@ -471,7 +462,7 @@ static void test_check(void)
 	struct host_kam kam;
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < N_BAD_FILES; i++) {
 		HOLDS(host_write(&kam, "tls.cfg", bad_files[i].tls_cfg), "file");
@@ -506,7 +497,7 @@ static void test_reload_on_change(void)
 					  "modparam(\"tls\", \"reload_on_change\", 1)\n"};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(host_write(&kam, "tls.cfg", bad_files[0].tls_cfg), "file");
 	HOLDS(host_log_await(&kam,
@@ -527,7 +518,7 @@ static void test_reload_without_file(void)
 	struct host_config cfg = {0};
 	struct host_kam kam;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(answers(&kam, "tls.reload", false,
 				  "error: 500 - No TLS configuration file configured"),
@@ -567,7 +558,7 @@ static void test_kill(void)
 	struct peer peers[2];
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		HOLDS(answers(&kam, rows[i].cmd, rows[i].good, rows[i].says),
@@ -635,7 +626,7 @@ static void test_kill_in_record(void)
 	int small = 65536;
 	size_t n;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, &opt) && peer_options(&p, cseq, 100, NULL)
 					&& answers(&kam, "cfg.set_now_int tls send_close_notify 1",
@@ -696,7 +687,7 @@ static void test_settings(void)
 	cfg.params = "modparam(\"tls\", \"certificate\", \"@CERTS@/ecdsa.pem\")\n"
 				 "modparam(\"tls\", \"private_key\", \"@CERTS@/ecdsa.key\")\n"
 				 "modparam(\"tls\", \"private_key_password\", \"geheim\")\n";
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		HOLDS(answers(&kam, rows[i].cmd, rows[i].good, rows[i].says),
@@ -823,7 +814,7 @@ static void test_profiles(void)
 	char cmd[64];
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(open_peers(&kam, peers, 1) == 1, "a connection");
 	for(i = 0; i < sizeof(profile_rows) / sizeof(profile_rows[0]); i++)
@@ -930,7 +921,7 @@ static void test_documented(void)
 	struct peer p;
 	size_t i;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	read_doc("rpc.xml", rpc, sizeof(rpc));
 	read_doc("params.xml", params, sizeof(params));

@@ -35,15 +35,6 @@ static void check_service(struct host_kam *kam)
 	HOLDS(host_stop(kam, SIGTERM), "clean stop, clean log");
 }
 
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 static void test_concurrent(void)
 {
 	static const struct
@@ -64,7 +55,7 @@ static void test_concurrent(void)
 				rows[i].trait, rows[i].trait);
 		cfg.params = params;
 		cfg.allocator = rows[i].allocator;
-		if(!started(&kam, &cfg))
+		if(!suite_started(&kam, &cfg))
 			continue;
 		HOLDS(suite_tlsload(kam.tls_port,
 					  "--count 1500 --conns 8 --hold 100 "
@@ -82,7 +73,7 @@ static void test_broken(void)
 	struct host_kam kam;
 	char args[128];
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	snprintf(args, sizeof(args), "--broken all,%d --conns 1 --hold 100",
 			(number + 1) / 2);
@@ -115,7 +106,7 @@ static void test_startstop(void)
 	int i;
 
 	for(i = 0; i < cycles; i++) {
-		if(!started(&kam, &cfg))
+		if(!suite_started(&kam, &cfg))
 			return;
 		load = suite_tlsload(kam.tls_port,
 				"--seconds 60 --conns 16 --mix full=4,resume=2,long=2,"

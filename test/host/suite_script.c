@@ -1038,11 +1038,8 @@ static void test_routes(void)
 			.key = host_cert("rich-client.key")};
 	struct host_kam kam;
 
-	if(!host_start(&kam, &cfg)) {
-		HOLDS(false, "Kamailio starts");
-		host_kill(&kam);
+	if(!suite_started(&kam, &cfg))
 		return;
-	}
 	routes_of_relay(&kam, &opt);
 	routes_of_failure(&kam, &opt, true);
 	routes_of_failure(&kam, &opt, false);

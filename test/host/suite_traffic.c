@@ -38,18 +38,6 @@ static const struct peer_opt tls13 = {
 		.min = TLS1_3_VERSION, .max = TLS1_3_VERSION};
 static const struct peer_opt *const both[] = {&tls12, &tls13};
 
-/* Starts KAM or fails the test. */
-static bool started(struct host_kam *kam, const struct host_config *cfg)
-{
-	if(host_start(kam, cfg))
-		return true;
-	host_log_count(kam, "ERROR|CRITICAL");
-	fprintf(stderr, "  no start: %s\n", host_log_line());
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
-}
-
 static int suite_init(void)
 {
 	static const struct host_config cfg = {.params = GOOD_CERT};
@@ -79,7 +67,7 @@ static void test_versions(void)
 
 	for(i = 0; i < 2; i++) {
 		cfg.params = rows[i].params;
-		if(!started(&kam, &cfg))
+		if(!suite_started(&kam, &cfg))
 			continue;
 		for(k = 0; k < 2; k++) {
 			snprintf(text, sizeof(text), "%s, TLS 1.%d: 200", rows[i].reason,
@@ -271,7 +259,7 @@ static void test_endings(void)
 	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if(i % 2 == 0) {
 			cfg.params = rows[i].params;
-			if(!started(&kam, &cfg)) {
+			if(!suite_started(&kam, &cfg)) {
 				i++;
 				continue;
 			}
@@ -320,7 +308,7 @@ static void test_renegotiation(void)
 			"renegotiation by the client is refused");
 	peer_close(&p);
 	HOLDS(peer_once(shared.tls_port, &tls12), "the next one is served");
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	HOLDS(peer_tls(&p, kam.tls_port, &tls12) && peer_options(&p, 1, 0, NULL),
 			"connected");
@@ -455,7 +443,7 @@ static void test_client_cert(void)
 			if(kam.pid)
 				HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 			cfg.params = rows[i].params;
-			if(!started(&kam, &cfg))
+			if(!suite_started(&kam, &cfg))
 				continue;
 		}
 		for(k = 0; kam.pid && k < 2; k++) {
@@ -525,7 +513,7 @@ static void test_server_names(void)
 	size_t i;
 	size_t k;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		for(k = 0; k < 2; k++)
@@ -575,7 +563,7 @@ static void test_values(void)
 	size_t i;
 	size_t k;
 
-	if(!started(&kam, &cfg))
+	if(!suite_started(&kam, &cfg))
 		return;
 	for(k = 0; k < 2; k++) {
 		opt = *both[k];

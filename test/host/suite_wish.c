@@ -89,11 +89,7 @@ static bool started(struct host_kam *kam, const char *params, bool probed)
 			.module = probed ? TEST_BUILD_DIR "/host/match/tls.so" : NULL};
 
 	snprintf(all, sizeof(all), "%s%s", routes, probed ? probe : no_probe);
-	if(host_start(kam, &cfg))
-		return true;
-	HOLDS(false, "Kamailio starts");
-	host_kill(kam);
-	return false;
+	return suite_started(kam, &cfg);
 }
 
 /* Whom the messages go to. */

@@ -10,7 +10,6 @@
  * One process, no lock. */
 #define _GNU_SOURCE
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "hostsuite.h"
 
 #define ROOM 65536
+#define add(out_, ...) suite_append((out_), ROOM, __VA_ARGS__)
 
 /* What scripts are told of a peer, as lines of a reply. */
 #define SEEN                                                          \
@@ -72,20 +72,6 @@ void suite_zoo_begin(void)
 }
 
 /* ---- profiles ---- */
-
-/* Appends to the text OUT (ROOM bytes). */
-static void add(char *out, const char *format, ...)
-		__attribute__((format(printf, 2, 3)));
-
-static void add(char *out, const char *format, ...)
-{
-	size_t n = strlen(out);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(out + n, ROOM - n, format, args);
-	va_end(args);
-}
 
 /* The policy of ROW, whose animal was made last. */
 static void add_policy(char *out, const struct zoo_row *row, bool server)

@@ -22,8 +22,6 @@
 
 #define WARM_COUNT "2000" /* connections of the warm-up burst */
 #define DRAIN_MS 30000	  /* until all connections are gone */
-/* In front of a block (tls_mem.c), and what the host rounds up for most. */
-#define BLOCK_HEADER 16
 #define GROWTH_MAX_KB 512 /* shared memory a run may keep, see below */
 #define LOAD_PROGRAM "tlsload"
 
@@ -149,20 +147,11 @@ static bool drained(struct host_kam *kam)
 				   0, DRAIN_MS);
 }
 
-/* Bytes in use, without the blocks that the module keeps for the next
- * handshake; those are bounded and fill up as long as there is load. */
-long used_memory(struct host_kam *kam)
-{
-	return host_rpc_number(kam, "core.shmmem", "used")
-		   - host_rpc_number(kam, "tls.mem", "cached_bytes")
-		   - BLOCK_HEADER * host_rpc_number(kam, "tls.mem", "cached_blocks");
-}
-
 /* tm frees finished transactions by its timers: waits until used memory has
  * stopped falling. Returns the bytes in use. */
 static long settled_memory(struct host_kam *kam)
 {
-	long used = used_memory(kam);
+	long used = host_used_memory(kam);
 	long before;
 	int i;
 
@@ -170,7 +159,7 @@ static long settled_memory(struct host_kam *kam)
 		before = used;
 		/* the timers of tm and of the connection tables have 1-5 s steps */
 		host_wait_clock(2000);
-		used = used_memory(kam);
+		used = host_used_memory(kam);
 		if(i >= 4 && used >= before)
 			break;
 	}

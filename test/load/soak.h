@@ -35,10 +35,6 @@ struct soak_options
 /* Prints a verdict and counts it. */
 void judge(bool good, const char *what);
 
-/* Bytes in use, without the blocks that the module keeps for the next
- * handshake; those are bounded and fill up as long as there is load. */
-long used_memory(struct host_kam *kam);
-
 /* ---- soak_reload.c ---- */
 
 /* Makes the certificates, and OPT and CFG ready for a run with reloads. */

@@ -248,7 +248,7 @@ void soak_reload(
 			bad_broken += !broken_reload(kam, n_reloads);
 		else
 			bad_good += !good_reload(kam, n_reloads);
-		memory[n_reloads++] = used_memory(kam);
+		memory[n_reloads++] = host_used_memory(kam);
 		wait_turn(&next);
 	}
 	printf("%d reloads, each %d-th of a broken file, after %d seconds without "
