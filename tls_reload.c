@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "tls_addr.h"
 #include "tls_cfg.h"
@@ -32,8 +33,8 @@ struct shared
 	/* One process is loading. Not a lock of tls_locking, because files are
 	 * read meanwhile: who comes second does not wait. */
 	atomic_flag busy;
-	/* Of the files when the running generation was published; used by the
-	 * timer's process, set by any. 0 = not known. */
+	/* Of the files that the running generation was read from; used by the
+	 * timer's process, set by any. 0 = not known: they are read again. */
 	atomic_ullong published;
 };
 
@@ -112,9 +113,47 @@ static uint64_t mix_stat(uint64_t hash, const struct stat *st)
 	return mix(hash, facts, sizeof(facts));
 }
 
+/* The directory looked at last: profiles inherit it by the thousand. */
+struct folder
+{
+	const char *path; /* borrowed; NULL = none yet */
+	uint64_t state;
+};
+
+/* One look at all files. */
+struct look
+{
+	struct folder folders[TLS_PROFILE_OPTION_COUNT + 1];
+	struct timespec since;
+	bool changed; /* some file has changed since then */
+};
+
+static bool is_before(struct timespec a, struct timespec b)
+{
+	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+/* The clock of file systems: it goes in steps of some ms. */
+static struct timespec file_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now;
+}
+
+/* Not the time of the contents, which a copy may bring along. One that is yet
+ * to come (the clock was put back) says nothing. */
+static void note_time(struct look *look, const struct stat *st)
+{
+	if(!is_before(st->st_ctim, look->since)
+			&& !is_before(file_time(), st->st_ctim))
+		look->changed = true;
+}
+
 /* The state of all that is in the directory PATH, in whatever order it comes.
  * A file that is written anew in its place does not change the directory. */
-static uint64_t state_of_entries(const char *path)
+static uint64_t state_of_entries(struct look *look, const char *path)
 {
 	DIR *dir = opendir(path);
 	uint64_t sum = 0;
@@ -127,7 +166,8 @@ static uint64_t state_of_entries(const char *path)
 		if(entry->d_name[0] == '.')
 			continue;
 		memset(&st, 0, sizeof(st));
-		(void)fstatat(dirfd(dir), entry->d_name, &st, 0);
+		if(fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+			note_time(look, &st);
 		sum += mix_stat(
 				mix(HASH_START, entry->d_name, strlen(entry->d_name)), &st);
 	}
@@ -135,24 +175,26 @@ static uint64_t state_of_entries(const char *path)
 	return sum;
 }
 
-/* The directory looked at last: profiles inherit it by the thousand. */
-struct folder
-{
-	const char *path; /* borrowed; NULL = none yet */
-	uint64_t state;
-};
-
 /* Adds the state of PATH; NULL is fine. A file that is not there counts too. */
-static uint64_t mix_file(uint64_t hash, const char *path, struct folder *folder)
+static uint64_t mix_file(
+		uint64_t hash, const char *path, struct look *look, size_t option)
 {
+	struct folder *folder = &look->folders[option];
 	struct stat st;
 
 	if(path == NULL)
 		return hash;
 	memset(&st, 0, sizeof(st));
-	if(stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+	if(lstat(path, &st) == 0)
+		note_time(look, &st);
+	if(S_ISLNK(st.st_mode)) { /* one that points elsewhere is a change too */
+		memset(&st, 0, sizeof(st));
+		if(stat(path, &st) == 0)
+			note_time(look, &st);
+	}
+	if(S_ISDIR(st.st_mode)) {
 		if(folder->path == NULL || strcmp(folder->path, path) != 0)
-			*folder = (struct folder){path, state_of_entries(path)};
+			*folder = (struct folder){path, state_of_entries(look, path)};
 		hash = mix(hash, &folder->state, sizeof(folder->state));
 	}
 	return mix_stat(mix(hash, path, strlen(path)), &st);
@@ -161,8 +203,7 @@ static uint64_t mix_file(uint64_t hash, const char *path, struct folder *folder)
 #define MIX_BOOL(value_, option_)
 #define MIX_INT(value_, option_)
 #define MIX_STR(value_, option_)
-#define MIX_PATH(value_, option_) \
-	hash = mix_file(hash, value_, &folders[option_]);
+#define MIX_PATH(value_, option_) hash = mix_file(hash, value_, look, option_);
 #define MIX_METHOD(value_, option_)
 #define MIX_VERIFY(value_, option_)
 #define MIX_OPTION(                                                     \
@@ -170,16 +211,15 @@ static uint64_t mix_file(uint64_t hash, const char *path, struct folder *folder)
 	MIX_##type_(p->m_, TLS_PROFILE_OPTION_##m_)
 
 /* A number for the state of all files that DOMAINS came from; never 0. */
-static uint64_t state_of(const struct tls_domains *domains)
+static uint64_t state_of(const struct tls_domains *domains, struct look *look)
 {
-	struct folder folders[TLS_PROFILE_OPTION_COUNT + 1] = {{NULL, 0}};
-	struct folder *own = &folders[TLS_PROFILE_OPTION_COUNT];
-	uint64_t hash = mix_file(HASH_START, tls_cfg_settings()->config, own);
+	const size_t own = TLS_PROFILE_OPTION_COUNT;
+	uint64_t hash = mix_file(HASH_START, tls_cfg_settings()->config, look, own);
 	const struct tls_profile *profile;
 	size_t i;
 
 	for(i = 0; i < tls_domains_files(domains); i++)
-		hash = mix_file(hash, tls_domains_file(domains, i), own);
+		hash = mix_file(hash, tls_domains_file(domains, i), look, own);
 	for(i = 0; (profile = tls_domains_at(domains, i)) != NULL; i++) {
 		const struct tls_profile_params *p = &profile->p;
 
@@ -202,8 +242,10 @@ static enum tls_rc load(bool publish, struct tls_domains *before,
 			.report = report_cb,
 			.arg = answer};
 	struct tls_domains *draft = NULL;
+	struct look look = {.since = file_time()};
 	struct tls_load_result result;
 	struct tls_domains *old;
+	uint64_t state;
 	char text[256];
 	enum tls_rc rc;
 
@@ -226,7 +268,9 @@ static enum tls_rc load(bool publish, struct tls_domains *before,
 		tls_domains_unref(&draft);
 		return TLS_RC_OK;
 	}
-	atomic_store(&shared->published, state_of(draft));
+	/* what changed meanwhile may have been read before: not known */
+	state = state_of(draft, &look);
+	atomic_store(&shared->published, look.changed ? 0 : state);
 	old = tls_domains_publish(draft); /* now owned by the root */
 	tls_metrics_count(TLS_METRIC_GENERATIONS_MADE);
 	if(old != NULL)
@@ -279,15 +323,16 @@ static void reload_changed(uint64_t state)
 		   "again\n");
 }
 
-static void look(void)
+static void look_at_files(void)
 {
 	struct tls_domains *domains = tls_domains_acquire();
 	uint64_t published = atomic_load(&shared->published);
+	struct look look = {.since = {0, 0}};
 	uint64_t state;
 
 	if(domains == NULL)
 		return;
-	state = state_of(domains);
+	state = state_of(domains, &look);
 	tls_domains_unref(&domains);
 	if(state == published || state == watch.refused) {
 		watch.seen = 0;
@@ -318,7 +363,7 @@ static void timer_cb(unsigned int ticks, void *param)
 	if(watch.waited < (unsigned int)every)
 		return;
 	watch.waited = 0;
-	look();
+	look_at_files();
 }
 
 enum tls_rc tls_reload_watch(struct tls_err *err)

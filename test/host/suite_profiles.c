@@ -9,6 +9,7 @@
  * address of the peer.
  * The server tests share one Kamailio; one process, no lock. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,6 +466,86 @@ static void test_folder_changes(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* ---- a change while files are read ---- */
+
+#define LOAD_S 20 /* within which the server is at the key */
+
+static void alarm_cb(int signo)
+{
+	(void)signo; /* open() ends */
+}
+
+/* Waits until a load has come to the key in PIPE, and is there until it gets
+ * it. The end to write the key to; -1 = it never came. */
+static int load_at_key(const char *pipe)
+{
+	struct sigaction action = {.sa_handler = alarm_cb}; /* no SA_RESTART */
+	int fd;
+
+	sigaction(SIGALRM, &action, NULL);
+	alarm(LOAD_S);
+	fd = open(pipe, O_WRONLY | O_CLOEXEC);
+	alarm(0);
+	return fd;
+}
+
+static bool give_key(int fd, const char *name)
+{
+	char text[8192];
+	size_t n = strlen(slurp(host_cert(name), text, sizeof(text)));
+	bool good = fd >= 0 && n > 0 && write(fd, text, n) == (ssize_t)n;
+
+	return fd >= 0 && close(fd) == 0 && good;
+}
+
+static bool copy(const char *from, const char *to)
+{
+	char text[8192];
+	FILE *f = fopen(host_cert(to), "w");
+
+	return f && fputs(slurp(host_cert(from), text, sizeof(text)), f) >= 0
+		   && fclose(f) == 0;
+}
+
+/* The default profile is read, then a load waits for the key of another one;
+ * that a file of the first changes meanwhile is seen once the load is done. */
+static void test_change_during_load(void)
+{
+	static const char start[] = "[server:default]\nmethod = TLSv1.2+\n"
+								"certificate = @CERTS@/during.pem\n"
+								"private_key = @CERTS@/ecdsa.key\n";
+	static const char late[] = "[server:default]\nmethod = TLSv1.2+\n"
+							   "certificate = @CERTS@/during.pem\n"
+							   "private_key = @CERTS@/ecdsa.key\n"
+							   "[server:any]\nserver_name = late.example\n"
+							   "certificate = @CERTS@/ecdsa.pem\n"
+							   "private_key = /uri:file:@CERTS@/late.pipe\n";
+	struct host_config cfg = {.tls_cfg = start,
+			.params = "modparam(\"tls\", \"config\", \"@DIR@/tls.cfg\")\n"
+					  "modparam(\"tls\", \"reload_on_change\", 1)\n"};
+	struct host_kam kam;
+	int fd;
+
+	HOLDS(copy("ecdsa.pem", "during.pem")
+					&& mkfifo(host_cert("late.pipe"), 0600) == 0,
+			"files");
+	if(!suite_started(&kam, &cfg))
+		return;
+	HOLDS(host_write(&kam, "tls.cfg", late), "a profile more");
+	fd = load_at_key(host_cert("late.pipe"));
+	HOLDS(fd >= 0, "it is loaded");
+	HOLDS(copy("client.pem", "during.pem"), "a file that was read changes");
+	HOLDS(give_key(fd, "ecdsa.key"), "the load goes on");
+	HOLDS(host_log_await_n(&kam, "loaded ", 2, 20000) == 2,
+			"with what it had read");
+	fd = load_at_key(host_cert("late.pipe"));
+	HOLDS(fd >= 0, "and comes again");
+	HOLDS(give_key(fd, "ecdsa.key"), "to the end");
+	HOLDS(host_log_await(&kam, "does not belong", 20000) > 0,
+			"with what is there now");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* ---- passwords ---- */
 
 /* key_password_mode = 1 asks, three times at most; 0 does not. */
@@ -638,6 +719,7 @@ static const struct suite_test tests[] = {
 		{"algorithms of a name", test_algorithms},
 		{"revocation lists", test_crl},
 		{"a list in a folder changes", test_folder_changes},
+		{"a file changes while it is loaded", test_change_during_load},
 		{"typed passwords", test_typed_password},
 		{"clients: names and addresses", test_clients}, {NULL, NULL}};
 
