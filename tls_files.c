@@ -18,6 +18,7 @@
 #include "tls_foreign.h"
 #include "tls_keys.h"
 #include "tls_leaf.h"
+#include "tls_mem.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 
@@ -1055,22 +1056,35 @@ bool tls_identity_is(const struct tls_identity *id, const X509 *cert)
 
 /* ---- use ---- */
 
+/* An object of the certificate of ID with what OpenSSL works out on demand.
+ * Packed: it has seventy blocks and lives as long as the profile. */
+static X509 *make_certificate(const struct tls_identity *id)
+{
+	const unsigned char *der = id->cert_der;
+	X509 *cert;
+
+	tls_mem_packed_begin();
+	cert = d2i_X509(NULL, &der, (long)id->cert_len);
+	if(cert == NULL || X509_get0_pubkey(cert) == NULL
+			|| X509_check_purpose(cert, -1, 0) != 1) {
+		X509_free(cert);
+		cert = NULL;
+	}
+	tls_mem_packed_end();
+	return cert;
+}
+
 /* The certificate object that all processes share, made at first use. */
 static X509 *own_certificate(struct tls_identity *id)
 {
-	const unsigned char *der = id->cert_der;
 	X509 *cert = atomic_load(&id->cert);
 	X509 *mine;
 
 	if(cert != NULL)
 		return cert;
-	mine = d2i_X509(NULL, &der, (long)id->cert_len);
-	/* what OpenSSL works out on demand, before others see it */
-	if(mine == NULL || X509_get0_pubkey(mine) == NULL
-			|| X509_check_purpose(mine, -1, 0) != 1) {
-		X509_free(mine);
+	mine = make_certificate(id);
+	if(mine == NULL)
 		return NULL;
-	}
 	if(atomic_compare_exchange_strong(&id->cert, &cert, mine))
 		return mine;
 	X509_free(mine); /* another process was faster */

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "tls_mem.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 
@@ -209,7 +210,9 @@ static EVP_PKEY *make_object(struct tls_key *key)
 	EVP_PKEY *mine;
 
 	if(master == NULL) {
+		tls_mem_packed_begin(); /* it lives as long as the key */
 		mine = read_der(key);
+		tls_mem_packed_end();
 		if(mine != NULL
 				&& !atomic_compare_exchange_strong(&key->master, &master, mine))
 			EVP_PKEY_free(mine); /* another process was faster */

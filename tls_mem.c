@@ -41,6 +41,7 @@
 #define HEADER_MAGIC 0x746d656dU   /* "tmem" */
 #define HEADER_FREE 0x66726565U	   /* "free": in a cache */
 #define HEADER_PRIVATE 0x70726976U /* "priv": of one process */
+#define HEADER_PACKED 0x7061636bU  /* "pack": part of a chunk */
 
 /* In front of each block; 8 bytes keep the host's alignment. */
 struct header
@@ -48,6 +49,32 @@ struct header
 	uint32_t magic;
 	uint32_t class; /* or CLASSES + bytes / 8 of a block without class */
 };
+
+/* What packed blocks are cut from, in the order in which they are wanted. The
+ * host adds some hundred bytes to each block of its own, more than most of
+ * OpenSSL's have. The largest fits eight times and more: little is left when
+ * one does not fit any more. */
+#define CHUNK_SIZE ((size_t)16384)
+#define CHUNK_CLASSES 24 /* up to 896 bytes */
+
+/* Of TLS_MEM_CACHE_MAX, what a process keeps for packed blocks: several times
+ * what the library needs for the moment while it makes an object, which is some
+ * 20 KB, most of it in two classes. These have their own place, whatever else
+ * is kept: one that finds none is a hole in its chunk. */
+#define PACKED_MAX ((size_t)64 * 1024)
+
+/* In shared memory, at its start; its blocks follow. */
+struct chunk
+{
+	/* Its blocks and, while it cuts, the process that made it. Who is the last
+	 * to leave, in whatever process, gives the chunk back. */
+	_Atomic uint32_t holders;
+	uint32_t reserved; /* 8 bytes keep the host's alignment */
+};
+
+/* In the class of a packed block's header: where it lies in its chunk, in
+ * units of 8 bytes, from this bit on. */
+#define PLACE_BIT 8
 
 /* In front of a private block; 16 bytes keep libc's alignment. */
 struct private_header
@@ -63,6 +90,17 @@ struct cached
 	struct cached *next;
 };
 
+/* Blocks that are kept for reuse, by class. */
+struct shelf
+{
+	struct cached *first[CLASSES];
+	unsigned int blocks[CLASSES];
+	size_t all_blocks;
+	size_t all_bytes;
+	size_t most;			 /* bytes, all_bytes at most */
+	unsigned int class_most; /* blocks of one class */
+};
+
 /* Private to the process. A thread of some other module may use OpenSSL too,
  * so there is a lock, never contended in the host's own processes. The host
  * ends a worker inside a signal handler, and exit handlers of other libraries
@@ -71,11 +109,13 @@ static struct
 {
 	_Atomic uintptr_t owner; /* the thread that is inside, 0 = none */
 	_Atomic bool at_port;	 /* it is inside the host's allocator */
-	struct cached *first[CLASSES];
-	unsigned int blocks[CLASSES];
-	size_t all_blocks;
-	size_t all_bytes;
-} cache;
+	struct shelf single;
+	struct shelf packed; /* packed blocks, for packed ones */
+	struct chunk *chunk; /* held; packed blocks are cut from it; may be NULL */
+	size_t chunk_used;	 /* bytes of it */
+} cache = {.single = {.most = TLS_MEM_CACHE_MAX - PACKED_MAX,
+				   .class_most = CLASS_BLOCKS_MAX},
+		.packed = {.most = PACKED_MAX, .class_most = UINT_MAX}};
 
 /* What full caches give and empty ones take, in shared memory, NULL until
  * tls_mem_init. A process that only begins connections, such as a sender,
@@ -90,8 +130,10 @@ static struct depot
 	_Atomic int64_t bytes;
 } * depot;
 
-/* The thread whose allocations are private now, 0 = none. */
+/* The thread whose allocations are private now, 0 = none; and the one whose
+ * allocations are packed. */
 static _Atomic uintptr_t private_thread;
+static _Atomic uintptr_t packing_thread;
 
 /* Counts shortages in all processes: each gives its cache back when it sees
  * a new one. Shared memory; NULL until tls_mem_init. */
@@ -358,42 +400,51 @@ static size_t block_size(uint32_t class)
 	return class < CLASSES ? class_size(class) : (size_t)(class - CLASSES) * 8;
 }
 
+static uint32_t packed_class(const struct header *header)
+{
+	return header->class & ((1U << PLACE_BIT) - 1);
+}
+
+static size_t size_of(const struct header *header)
+{
+	return header->magic == HEADER_PACKED ? class_size(packed_class(header))
+										  : block_size(header->class);
+}
+
 /* ---- the cache, entered ---- */
 
-static struct header *pop(uint32_t class)
+static struct header *pop(struct shelf *shelf, uint32_t class)
 {
-	struct cached *block = cache.first[class];
+	struct cached *block = shelf->first[class];
+	size_t size = class_size(class);
 
 	if(block == NULL)
 		return NULL;
-	cache.first[class] = block->next;
-	cache.blocks[class]--;
-	cache.all_blocks--;
-	cache.all_bytes -= class_size(class);
-	count_block(FIGURE_CACHED_BLOCKS, FIGURE_CACHED_BYTES,
-			-(int64_t)class_size(class));
-	block->header.magic = HEADER_MAGIC;
+	shelf->first[class] = block->next;
+	shelf->blocks[class]--;
+	shelf->all_blocks--;
+	shelf->all_bytes -= size;
+	count_block(FIGURE_CACHED_BLOCKS, FIGURE_CACHED_BYTES, -(int64_t)size);
 	return &block->header;
 }
 
-/* False when the cache is full. */
-static bool push(struct header *header)
+/* False when the shelf is full, or there is no place for blocks of CLASS. */
+static bool push(struct shelf *shelf, uint32_t class, struct header *header)
 {
 	struct cached *block = (struct cached *)header;
 	size_t size;
 
-	if(header->class >= CLASSES
-			|| cache.blocks[header->class] >= CLASS_BLOCKS_MAX)
+	if(class >= CLASSES || shelf->blocks[class] >= shelf->class_most)
 		return false;
-	size = class_size(header->class);
-	if(cache.all_bytes + size > TLS_MEM_CACHE_MAX)
+	size = class_size(class);
+	if(shelf->all_bytes + size > shelf->most)
 		return false;
 	header->magic = HEADER_FREE;
-	block->next = cache.first[header->class];
-	cache.first[header->class] = block;
-	cache.blocks[header->class]++;
-	cache.all_blocks++;
-	cache.all_bytes += size;
+	block->next = shelf->first[class];
+	shelf->first[class] = block;
+	shelf->blocks[class]++;
+	shelf->all_blocks++;
+	shelf->all_bytes += size;
 	count_block(FIGURE_CACHED_BLOCKS, FIGURE_CACHED_BYTES, (int64_t)size);
 	return true;
 }
@@ -431,7 +482,7 @@ static bool depot_give(struct header *header)
 	if(class >= CLASSES || !depot_enter())
 		return false;
 	size = (int64_t)class_size(class);
-	half = cache.blocks[class] / 2;
+	half = cache.single.blocks[class] / 2;
 	while(header != NULL
 			&& atomic_load(&depot->bytes) + (n + 1) * size
 					   <= (int64_t)TLS_MEM_DEPOT_MAX) {
@@ -441,12 +492,13 @@ static bool depot_give(struct header *header)
 		block->next = depot->first[class];
 		depot->first[class] = block;
 		n++;
-		header = half > 0 ? pop(class) : NULL;
+		header = half > 0 ? pop(&cache.single, class) : NULL;
 		half -= half > 0;
 	}
 	depot_count(n, n * size);
 	depot_leave();
-	if(n > 0 && header != NULL && !push(header)) { /* no: it came from there */
+	/* what is left came from the cache, so there is a place for it */
+	if(n > 0 && header != NULL && !push(&cache.single, class, header)) {
 		header->magic = 0;
 		port_free(header);
 	}
@@ -468,7 +520,7 @@ static struct header *depot_take(uint32_t class)
 		struct cached *block = depot->first[class];
 		struct cached *next = block->next;
 
-		if(header != NULL && !push(&block->header))
+		if(header != NULL && !push(&cache.single, class, &block->header))
 			break;
 		if(header == NULL)
 			header = &block->header;
@@ -500,19 +552,52 @@ static void depot_flush(void)
 	depot_leave();
 }
 
+/* ---- chunks, entered ---- */
+
+/* Leaves CHUNK; NULL is fine. */
+static void chunk_leave(struct chunk *chunk)
+{
+	if(chunk != NULL && atomic_fetch_sub(&chunk->holders, 1) == 1)
+		port_free(chunk);
+}
+
+/* The chunk of the packed block HEADER, which is one no more. */
+static struct chunk *chunk_of(struct header *header)
+{
+	size_t place = (size_t)(header->class >> PLACE_BIT) * 8;
+
+	header->magic = 0;
+	return (struct chunk *)((char *)header - place);
+}
+
+static void flush_packed(void)
+{
+	struct header *header;
+	struct chunk *chunk = cache.chunk;
+	uint32_t c;
+
+	for(c = 0; c < CLASSES; c++) {
+		while((header = pop(&cache.packed, c)) != NULL)
+			chunk_leave(chunk_of(header));
+	}
+	cache.chunk = NULL;
+	chunk_leave(chunk);
+}
+
 static void flush_entered(void)
 {
 	struct header *header;
 	uint32_t c;
 
-	if(cache.all_blocks > 0)
+	if(cache.single.all_blocks + cache.packed.all_blocks > 0)
 		count(FIGURE_FLUSHES, 1);
 	for(c = 0; c < CLASSES; c++) {
-		while((header = pop(c)) != NULL) {
+		while((header = pop(&cache.single, c)) != NULL) {
 			header->magic = 0;
 			port_free(header);
 		}
 	}
+	flush_packed();
 }
 
 /* Somebody ran out of memory since we last looked: keep nothing. */
@@ -531,20 +616,110 @@ static void heed_shortage(void)
 
 /* ---- the allocator ---- */
 
-/* A block from shared memory; once more after giving the cache back. */
-static struct header *take(size_t n)
+/* N bytes of shared memory; once more after giving the cache back. */
+static void *take(size_t n)
 {
-	struct header *header = port_alloc(n);
+	void *p = port_alloc(n);
 
 	settle();
 	count(FIGURE_MISSES, 1);
-	if(header != NULL)
-		return header;
+	if(p != NULL)
+		return p;
 	if(shortages != NULL)
 		atomic_fetch_add(shortages, 1);
 	flush_entered();
 	depot_flush();
 	return port_alloc(n);
+}
+
+/* A block of CLASS for anybody: from the cache, the depot or shared memory. */
+static struct header *find(uint32_t class)
+{
+	struct header *header = NULL;
+
+	heed_shortage();
+	if(class < CLASSES)
+		header = pop(&cache.single, class);
+	if(header == NULL && class < CLASSES)
+		header = depot_take(class);
+	if(header != NULL)
+		count(FIGURE_HITS, 1);
+	else
+		header = take(sizeof(*header) + block_size(class));
+	return header;
+}
+
+/* ---- packed blocks, entered ---- */
+
+static bool is_packing_thread(void)
+{
+	return atomic_load_explicit(&packing_thread, memory_order_relaxed)
+		   == (uintptr_t)pthread_self();
+}
+
+/* Makes a chunk to cut from in place of the one that is used up. */
+static bool chunk_renew(void)
+{
+	struct chunk *chunk = take(CHUNK_SIZE);
+
+	if(chunk == NULL)
+		return false;
+	atomic_init(&chunk->holders, 1);
+	chunk_leave(cache.chunk);
+	cache.chunk = chunk;
+	cache.chunk_used = sizeof(*chunk);
+	return true;
+}
+
+/* A packed block of CLASS: one that was packed and is free, or a new one. */
+static struct header *find_packed(uint32_t class)
+{
+	size_t size = class_size(class);
+	struct header *header;
+
+	heed_shortage();
+	header = pop(&cache.packed, class);
+	if(header != NULL) {
+		count(FIGURE_HITS, 1);
+		return header;
+	}
+	if(cache.chunk == NULL
+			|| cache.chunk_used + sizeof(*header) + size > CHUNK_SIZE) {
+		if(!chunk_renew())
+			return NULL;
+	} else
+		count(FIGURE_HITS, 1);
+	header = (struct header *)((char *)cache.chunk + cache.chunk_used);
+	header->class = class | (uint32_t)(cache.chunk_used / 8) << PLACE_BIT;
+	cache.chunk_used += sizeof(*header) + size;
+	atomic_fetch_add(&cache.chunk->holders, 1);
+	return header;
+}
+
+/* What is freed inside a scope was made for the moment, and the next object of
+ * such a scope needs the same again. Outside it is an object that ends, and
+ * its chunk shall end with it. */
+static void packed_free(struct header *header)
+{
+	if(!is_packing_thread()
+			|| !push(&cache.packed, packed_class(header), header))
+		chunk_leave(chunk_of(header));
+}
+
+void tls_mem_packed_begin(void)
+{
+	uintptr_t nobody = 0;
+
+	/* When another thread is in its scope, this one's blocks are single ones:
+	 * dearer, but as good. */
+	atomic_compare_exchange_strong(
+			&packing_thread, &nobody, (uintptr_t)pthread_self());
+}
+
+void tls_mem_packed_end(void)
+{
+	if(is_packing_thread())
+		atomic_store(&packing_thread, 0);
 }
 
 /* ---- private blocks ---- */
@@ -613,6 +788,7 @@ void tls_mem_private_end(void)
 void *tls_mem_alloc(size_t n)
 {
 	struct header *header = NULL;
+	bool packed = false;
 	uint32_t class;
 
 	if(n == 0 || n > LARGE_MAX)
@@ -621,15 +797,8 @@ void *tls_mem_alloc(size_t n)
 		return private_alloc(n);
 	class = class_of(n);
 	if(enter()) {
-		heed_shortage();
-		if(class < CLASSES)
-			header = pop(class);
-		if(header == NULL && class < CLASSES)
-			header = depot_take(class);
-		if(header != NULL)
-			count(FIGURE_HITS, 1);
-		else
-			header = take(sizeof(*header) + block_size(class));
+		packed = class < CHUNK_CLASSES && is_packing_thread();
+		header = packed ? find_packed(class) : find(class);
 		if(header != NULL)
 			count_block(
 					FIGURE_BLOCKS, FIGURE_BYTES, (int64_t)block_size(class));
@@ -638,8 +807,9 @@ void *tls_mem_alloc(size_t n)
 		header = port_alloc_again(sizeof(*header) + block_size(class));
 	if(header == NULL)
 		return NULL;
-	header->magic = HEADER_MAGIC;
-	header->class = class;
+	header->magic = packed ? HEADER_PACKED : HEADER_MAGIC;
+	if(!packed)
+		header->class = class;
 	return header + 1;
 }
 
@@ -649,12 +819,28 @@ static struct header *header_of(void *p)
 {
 	struct header *header = (struct header *)p - 1;
 
-	if(header->magic == HEADER_MAGIC || header->magic == HEADER_PRIVATE)
+	if(header->magic == HEADER_MAGIC || header->magic == HEADER_PACKED
+			|| header->magic == HEADER_PRIVATE)
 		return header;
 	tls_port_log(TLS_LOG_CRIT, "BUG: OpenSSL frees %p, which is %s", p,
 			header->magic == HEADER_FREE ? "free already"
 										 : "overwritten or not its own");
 	return NULL;
+}
+
+/* Frees HEADER in a handler that interrupted somebody inside. */
+static void free_again(struct header *header)
+{
+	struct chunk *chunk;
+
+	if(header->magic == HEADER_PACKED) {
+		chunk = chunk_of(header);
+		if(atomic_fetch_sub(&chunk->holders, 1) == 1)
+			port_free_again(chunk);
+		return;
+	}
+	header->magic = 0;
+	port_free_again(header);
 }
 
 void tls_mem_free(void *p)
@@ -668,17 +854,19 @@ void tls_mem_free(void *p)
 		private_free(header);
 		return;
 	}
-	size = block_size(header->class);
+	size = size_of(header);
 	if(size >= WIPED_FROM && size <= WIPED_TO)
 		explicit_bzero(p, size); /* wide stores, unlike OPENSSL_cleanse() */
 	if(!enter()) {
-		header->magic = 0;
-		port_free_again(header);
+		free_again(header);
 		return;
 	}
 	count_block(FIGURE_BLOCKS, FIGURE_BYTES, -(int64_t)size);
 	heed_shortage();
-	if(!push(header) && !depot_give(header)) {
+	if(header->magic == HEADER_PACKED) {
+		packed_free(header);
+	} else if(!push(&cache.single, header->class, header)
+			  && !depot_give(header)) {
 		header->magic = 0;
 		port_free(header);
 	}
@@ -703,7 +891,7 @@ void *tls_mem_realloc(void *p, size_t n)
 	header = header_of(p);
 	if(header == NULL)
 		return NULL;
-	size = block_size(header->class);
+	size = size_of(header);
 	if(n <= size)
 		return p;
 	if(n > LARGE_MAX)
@@ -791,16 +979,23 @@ void tls_mem_flush_all(void)
 	tls_mem_flush();
 }
 
+/* What lies there is the parent's. */
+static void shelf_forget(struct shelf *shelf)
+{
+	*shelf = (struct shelf){
+			.most = shelf->most, .class_most = shelf->class_most};
+}
+
 void tls_mem_after_fork(void)
 {
 	/* A thread of the parent may have been inside; it does not exist here. */
 	atomic_store(&private_thread, 0);
+	atomic_store(&packing_thread, 0);
 	atomic_store(&cache.owner, 0);
 	atomic_store(&cache.at_port, false);
-	memset(cache.first, 0, sizeof(cache.first));
-	memset(cache.blocks, 0, sizeof(cache.blocks));
-	cache.all_blocks = 0;
-	cache.all_bytes = 0;
+	shelf_forget(&cache.single);
+	shelf_forget(&cache.packed);
+	cache.chunk = NULL;
 	here = &own;
 	if(all != NULL) {
 		forked_from = tls_port_process();
@@ -808,7 +1003,13 @@ void tls_mem_after_fork(void)
 	}
 }
 
-static bool is_valid_entered(void)
+/* The class of HEADER, which lies on SHELF. */
+static uint32_t class_on(const struct shelf *shelf, const struct header *header)
+{
+	return shelf == &cache.packed ? packed_class(header) : header->class;
+}
+
+static bool shelf_is_valid(const struct shelf *shelf)
 {
 	size_t bytes = 0;
 	size_t blocks = 0;
@@ -816,18 +1017,28 @@ static bool is_valid_entered(void)
 	uint32_t c;
 
 	for(c = 0; c < CLASSES && valid; c++) {
-		const struct cached *block = cache.first[c];
+		const struct cached *block = shelf->first[c];
 		unsigned int n = 0;
 
-		for(; block != NULL && n <= CLASS_BLOCKS_MAX; block = block->next, n++)
-			if(block->header.magic != HEADER_FREE || block->header.class != c)
+		for(; block != NULL && n <= shelf->blocks[c]; block = block->next, n++)
+			if(block->header.magic != HEADER_FREE
+					|| class_on(shelf, &block->header) != c)
 				valid = false;
-		valid = valid && n == cache.blocks[c] && n <= CLASS_BLOCKS_MAX;
+		valid = valid && n == shelf->blocks[c] && n <= shelf->class_most;
 		blocks += n;
 		bytes += n * class_size(c);
 	}
-	return valid && blocks == cache.all_blocks && bytes == cache.all_bytes
-		   && bytes <= TLS_MEM_CACHE_MAX;
+	return valid && blocks == shelf->all_blocks && bytes == shelf->all_bytes
+		   && bytes <= shelf->most;
+}
+
+static bool is_valid_entered(void)
+{
+	if(cache.chunk != NULL
+			&& (atomic_load(&cache.chunk->holders) == 0
+					|| cache.chunk_used > CHUNK_SIZE))
+		return false;
+	return shelf_is_valid(&cache.single) && shelf_is_valid(&cache.packed);
 }
 
 bool tls_mem_is_valid(void)

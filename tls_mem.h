@@ -19,7 +19,7 @@
 #include "tls_err.h"
 
 /* Most bytes that one process keeps for reuse. */
-#define TLS_MEM_CACHE_MAX ((size_t)256 * 1024)
+#define TLS_MEM_CACHE_MAX ((size_t)320 * 1024)
 
 /* Most bytes that wait between the processes, given by one to be taken by
  * another. */
@@ -69,6 +69,16 @@ unsigned int tls_mem_refused(void);
  * inside. */
 void tls_mem_private_begin(void);
 void tls_mem_private_end(void);
+
+/* Between these two, what OpenSSL allocates in the calling thread and is small
+ * lies side by side in larger pieces of shared memory: for an object of many
+ * small blocks that live and end together, such as a certificate, which would
+ * else cost more for the host's bookkeeping than for itself. Blocks are freed
+ * one by one as any others, at any time, in any process; a piece goes back
+ * when all that is in it is free. Scopes do not nest; inside a private one
+ * everything is private. */
+void tls_mem_packed_begin(void);
+void tls_mem_packed_end(void);
 
 /* Gives back everything that this process keeps and the depot has, as the
  * allocator itself does when memory is short in any process. A worker that

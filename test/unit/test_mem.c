@@ -217,14 +217,24 @@ static int end_at(int place)
 	alarm(20); /* a hang ends, and is seen */
 	signal(SIGTERM, end_handler);
 	atexit(exit_handler);
-	for(i = 0; i < sizeof(held) / sizeof(held[0]); i++)
+	for(i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
+		if(i == 2)
+			tls_mem_packed_begin();
 		held[i] = OPENSSL_malloc(i == 3 ? 100000 : 40);
+		tls_mem_packed_end();
+	}
 	until = place;
 	tls_mem_inside = end_here;
 	for(i = 0; i < 3; i++)
 		p[i] = OPENSSL_malloc(i == 2 ? 100000 : 40);
 	for(i = 0; i < 3; i++)
 		OPENSSL_free(p[i]);
+	tls_mem_packed_begin();
+	p[0] = OPENSSL_malloc(40);
+	p[1] = OPENSSL_malloc(600);
+	OPENSSL_free(p[1]);
+	tls_mem_packed_end();
+	OPENSSL_free(p[0]);
 	p[0] = OPENSSL_malloc(40);
 	tls_mem_flush();
 	tls_mem_inside = NULL;
@@ -342,6 +352,202 @@ static void test_private_thread(void)
 	tls_mem_private_end();
 	CU_ASSERT_PTR_NOT_NULL(p);
 	CU_ASSERT_EQUAL(port_stub_private_blocks(), blocks);
+	OPENSSL_free(p);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+}
+
+/* ---- packed memory ---- */
+
+#define PACKED 300
+
+static void fill(unsigned char *p[], size_t n)
+{
+	size_t i;
+
+	for(i = 0; i < n; i++) {
+		p[i] = OPENSSL_malloc(1 + i % 200);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(p[i]);
+		memset(p[i], (int)(i & 0xff), 1 + i % 200);
+	}
+}
+
+/* Many blocks take a few of the host's, which go with the last of them. */
+static void test_packed(void)
+{
+	size_t live = engine_live_blocks(), chunks, i;
+	struct tls_mem_stats before, now;
+	unsigned char *p[PACKED], *large;
+	bool whole = true;
+
+	tls_mem_stats(&before);
+	tls_mem_packed_begin();
+	fill(p, PACKED);
+	large = OPENSSL_malloc(5000);
+	CU_ASSERT_PTR_NOT_NULL(large);
+	CU_ASSERT_PTR_NULL(OPENSSL_malloc(0));
+	tls_mem_packed_end();
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+	tls_mem_stats(&now);
+	CU_ASSERT_EQUAL(now.blocks, before.blocks + PACKED + 1);
+	OPENSSL_free(large);
+	chunks = engine_live_blocks() - live;
+	CU_ASSERT(chunks >= 2 && chunks <= 4);
+	for(i = 0; i < PACKED; i++)
+		whole = whole && p[i][0] == (i & 0xff) && p[i][i % 200] == (i & 0xff);
+	CU_ASSERT_TRUE(whole);
+	for(i = 1; i < PACKED; i++)
+		OPENSSL_free(p[i]);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 1); /* that of the first */
+	OPENSSL_free(p[0]);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	tls_mem_stats(&now);
+	CU_ASSERT_EQUAL(now.blocks, before.blocks);
+	CU_ASSERT_EQUAL(now.bytes, before.bytes);
+}
+
+/* What is made for the moment is used again, also when the cache is full of
+ * other blocks, and given back when memory is short. */
+static void test_packed_again(void)
+{
+	size_t live = engine_live_blocks(), i;
+	struct tls_mem_stats stats;
+	unsigned char *others[100], *p[PACKED];
+	unsigned int round;
+	int64_t misses;
+
+	for(i = 0; i < 100; i++)
+		others[i] = OPENSSL_malloc(6000);
+	for(i = 0; i < 100; i++)
+		OPENSSL_free(others[i]);
+	tls_mem_stats(&stats);
+	CU_ASSERT(stats.cached_bytes > 200 * 1024);
+	misses = stats.misses;
+	tls_mem_packed_begin();
+	for(round = 0; round < 1000; round++) {
+		for(i = 0; i < PACKED; i++) /* many of one size too */
+			p[i] = OPENSSL_malloc(i < 250 ? 30 : 1 + i);
+		for(i = 0; i < PACKED; i++)
+			OPENSSL_free(p[i]);
+	}
+	tls_mem_packed_end();
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+	tls_mem_stats(&stats);
+	CU_ASSERT(stats.misses - misses <= 3);
+	CU_ASSERT(stats.cached_bytes <= (int64_t)TLS_MEM_CACHE_MAX);
+	p[0] = OPENSSL_malloc(17); /* a block of its own, not one of those */
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 1);
+	OPENSSL_free(p[0]);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+}
+
+static void test_packed_corners(void)
+{
+	size_t live = engine_live_blocks();
+	unsigned char *p, *q, *first;
+	unsigned int before;
+
+	tls_mem_packed_begin();
+	engine_fail_at(1);
+	CU_ASSERT_PTR_NULL(OPENSSL_malloc(100));
+	ERR_clear_error();
+	port_stub_fail_at(0);
+	p = OPENSSL_malloc(100);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	memset(p, 'x', 100);
+	q = OPENSSL_realloc(p, 105); /* there is room */
+	CU_ASSERT_PTR_EQUAL(q, p);
+	first = OPENSSL_malloc(16);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first);
+	tls_mem_packed_end();
+	engine_fail_at(1); /* it stays as it was */
+	CU_ASSERT_PTR_NULL(OPENSSL_realloc(p, 3000));
+	ERR_clear_error();
+	port_stub_fail_at(0);
+	q = OPENSSL_realloc(p, 3000); /* and becomes a block of its own */
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	CU_ASSERT(q[0] == 'x' && q[99] == 'x');
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 2);
+	OPENSSL_free(q);
+	before = port_stub_log_count(TLS_LOG_CRIT);
+	tls_mem_packed_begin();
+	OPENSSL_free(first);
+	OPENSSL_free(first); /* twice */
+	tls_mem_packed_end();
+	CU_ASSERT_EQUAL(port_stub_log_count(TLS_LOG_CRIT), before + 1);
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	/* private goes before packed */
+	tls_mem_private_begin();
+	tls_mem_packed_begin();
+	p = OPENSSL_malloc(100);
+	tls_mem_packed_end();
+	tls_mem_private_end();
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+	OPENSSL_free(p);
+	tls_mem_packed_begin();
+	engine_fail_at(0);
+	p = OPENSSL_malloc(100);
+	tls_mem_packed_end();
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 1);
+	OPENSSL_free(p);
+}
+
+/* Children free one half each, at the same time, while the parent goes on to
+ * cut from the last chunk. A child's own blocks go to a chunk of its own. */
+static void test_packed_elsewhere(void)
+{
+	size_t live = engine_live_blocks(), i;
+	unsigned char *p[PACKED], *more[PACKED];
+	int status;
+	pid_t pids[2];
+	int c;
+
+	tls_mem_packed_begin();
+	fill(p, PACKED);
+	for(c = 0; c < 2; c++) {
+		pids[c] = fork();
+		CU_ASSERT_FATAL(pids[c] >= 0);
+		if(pids[c] > 0)
+			continue;
+		tls_mem_after_fork();
+		for(i = (size_t)c; i < PACKED; i += 2)
+			OPENSSL_free(p[i]);
+		tls_mem_packed_begin();
+		fill(more, PACKED);
+		for(i = 0; i < PACKED; i++)
+			OPENSSL_free(more[i]);
+		tls_mem_packed_end();
+		c = tls_mem_is_valid() ? 0 : 1;
+		tls_mem_flush();
+		_exit(c);
+	}
+	fill(more, PACKED);
+	tls_mem_packed_end();
+	for(c = 0; c < 2; c++) {
+		CU_ASSERT_EQUAL(waitpid(pids[c], &status, 0), pids[c]);
+		CU_ASSERT_EQUAL(status, 0);
+	}
+	for(i = 0; i < PACKED; i++) {
+		CU_ASSERT_EQUAL(more[i][i % 200], i & 0xff);
+		OPENSSL_free(more[i]);
+	}
+	CU_ASSERT_TRUE(tls_mem_is_valid());
+	CU_ASSERT_EQUAL(engine_live_blocks(), live);
+}
+
+/* The scope is the thread's here too. */
+static void test_packed_thread(void)
+{
+	size_t live = engine_live_blocks();
+	pthread_t thread;
+	void *p = NULL;
+
+	tls_mem_packed_begin();
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, other_thread, NULL), 0);
+	CU_ASSERT_EQUAL(pthread_join(thread, &p), 0);
+	CU_ASSERT_PTR_NOT_NULL(p);
+	OPENSSL_free(OPENSSL_malloc(100));
+	tls_mem_packed_end();
+	CU_ASSERT_EQUAL(engine_live_blocks(), live + 1); /* no chunk, one block */
 	OPENSSL_free(p);
 	CU_ASSERT_EQUAL(engine_live_blocks(), live);
 }
@@ -490,5 +696,10 @@ void test_mem_add(void)
 	CU_add_test(suite, "private", test_private);
 	CU_add_test(suite, "private, freed elsewhere", test_private_elsewhere);
 	CU_add_test(suite, "private, another thread", test_private_thread);
+	CU_add_test(suite, "packed", test_packed);
+	CU_add_test(suite, "packed, for the moment", test_packed_again);
+	CU_add_test(suite, "packed, corners", test_packed_corners);
+	CU_add_test(suite, "packed, freed elsewhere", test_packed_elsewhere);
+	CU_add_test(suite, "packed, another thread", test_packed_thread);
 	CU_add_test(suite, "a worker that ends inside", test_end_inside);
 }
