@@ -906,7 +906,7 @@ int host_log_await_n(
 
 int host_log_bad(struct host_kam *kam)
 {
-	static const char bad[] = "BUG|CRITICAL:|freeing |overwritten|"
+	static const char bad[] = " BUG|CRITICAL:|freeing a|overwritten|"
 							  "killed by signal|exited by a signal|"
 							  "dumped core|double free|corrupted";
 	/* the host's processes say so of each other while they stop */
