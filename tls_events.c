@@ -50,8 +50,9 @@ const char *tls_events_reason(void)
 	return reason_now;
 }
 
-/* Runs the KEMI function or the native route. */
-static void run_route(
+/* Runs the KEMI function or the native route. False: the function did not run,
+ * so it could not drop what it has to. */
+static bool run_route(
 		enum tls_event event, struct sip_msg *msg, struct run_act_ctx *ctx)
 {
 	sr_kemi_eng_t *engine = callback.len > 0 ? sr_kemi_eng_get() : NULL;
@@ -59,29 +60,35 @@ static void run_route(
 	if(engine != NULL) {
 		if(sr_kemi_ctx_route(
 				   engine, ctx, msg, EVENT_ROUTE, &callback, &names[event])
-				< 0)
-			LM_ERR("event_callback \"%.*s\" failed\n", callback.len,
-					callback.s);
-	} else if(routes[event] >= 0) {
-		run_top_route(event_rt.rlist[routes[event]], msg, ctx);
+				>= 0)
+			return true;
+		LM_ERR("event_callback \"%.*s\" failed\n", callback.len, callback.s);
+		return false;
 	}
+	if(routes[event] >= 0)
+		run_top_route(event_rt.rlist[routes[event]], msg, ctx);
+	return true;
 }
 
 bool tls_events_run(
 		enum tls_event event, struct tcp_connection *c, const char *reason)
 {
-	struct sip_msg *msg = faked_msg_get_next();
+	struct sip_msg *msg;
 	onsend_info_t *outer = p_onsend;
 	int outer_type = get_route_type();
 	struct run_act_ctx ctx;
 	struct dest_info dst;
 	onsend_info_t send;
+	bool ran;
 
-	if(msg == NULL) {
+	/* faked_msg_get_next() would hand out one that could not be parsed, and not
+	 * try again (core/fmsg.c) */
+	if(faked_msg_init() < 0) {
 		LM_ERR("%.*s: no message for the route\n", names[event].len,
 				names[event].s);
 		return false;
 	}
+	msg = faked_msg_next();
 	msg->rcv = c->rcv;
 	msg->rcv.proto = PROTO_TLS;
 	msg->rcv.proto_reserved1 = c->id;
@@ -100,9 +107,9 @@ bool tls_events_run(
 	reason_now = reason;
 	set_route_type(EVENT_ROUTE);
 	init_run_actions_ctx(&ctx);
-	run_route(event, msg, &ctx);
+	ran = run_route(event, msg, &ctx);
 	set_route_type(outer_type);
 	reason_now = NULL;
 	p_onsend = outer;
-	return (ctx.run_flags & DROP_R_F) == 0;
+	return ran && (ctx.run_flags & DROP_R_F) == 0;
 }

@@ -31,7 +31,7 @@ bool tls_events_wants(enum tls_event event);
 
 /* Runs the route of EVENT for C, of which the caller is the reader; REASON
  * (NULL = none) is a sentence for $tls(failure). False when the script said
- * drop. No lock held. */
+ * drop, or could not run, which the log says. No lock held. */
 bool tls_events_run(
 		enum tls_event event, struct tcp_connection *c, const char *reason);
 

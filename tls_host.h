@@ -47,6 +47,7 @@
 #include "../../core/timer.h"
 #include "../../core/timer_ticks.h"
 #include "../../core/tls_hooks.h"
+#include "../../core/tls_hooks_init.h"
 #include "../../core/ver.h"
 #include "../../core/xavp.h"
 

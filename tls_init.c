@@ -93,10 +93,7 @@ int tls_init_register(void)
 	if(tls_start_library(&err) != TLS_RC_OK)
 		return fail(&err);
 	tls_server_hooks(&hooks);
-	if(register_tls_hooks(&hooks) < 0) {
-		LM_ERR("the core refused the TLS hooks\n");
-		return -1;
-	}
+	(void)register_tls_hooks(&hooks); /* refuses only when TLS is off */
 	enabled = true;
 	return 0;
 }
@@ -130,6 +127,12 @@ int tls_init_module(void)
 
 	if(!enabled || tls_disable)
 		return 0;
+	/* The core has one set of hooks, which the last to come has, and counts who
+	 * came: with parts of two modules in them nothing would hold. */
+	if(tls_loaded() != 1) {
+		LM_ERR("another TLS module is loaded: remove it\n");
+		return -1;
+	}
 	tls_err_clear(&err);
 	if(tls_cfg_init(&err) != TLS_RC_OK)
 		return fail(&err);

@@ -788,8 +788,8 @@ static void refuse(struct tcp_connection *c, struct tls_session *session)
 /* Tells the script that the handshake is complete, before any clear text
  * flows. AGAIN: a round has to follow; CLOSED: the script said drop. No
  * lock: the route may send on this connection. */
-static enum tls_rc announce(struct tcp_connection *c,
-		struct tls_session *session, struct tls_err *err)
+static enum tls_rc announce(
+		struct tcp_connection *c, struct tls_session *session)
 {
 	bool allow =
 			tls_events_run(event_of(tls_conn_role(session->conn)), c, NULL);
@@ -800,8 +800,7 @@ static enum tls_rc announce(struct tcp_connection *c,
 	else
 		refuse(c, session);
 	lock_release(&c->write_lock);
-	return allow ? TLS_RC_AGAIN
-				 : tls_err_set(err, TLS_RC_CLOSED, "dropped by the script");
+	return allow ? TLS_RC_AGAIN : TLS_RC_CLOSED;
 }
 
 /* Field FIELD of the peer's certificate into OUT; "" when it has none. */
@@ -840,7 +839,7 @@ static void note_unverified(struct tcp_connection *c,
 static enum tls_rc read_failed(struct tls_session *session, struct tls_err *err)
 {
 	if(session == NULL || session->phase != PHASE_HANDSHAKE)
-		return tls_err_set(err, TLS_RC_CLOSED, "could not read");
+		return TLS_RC_CLOSED;
 	tls_err_set(err, TLS_RC_IO,
 			"the peer reset the connection during the handshake");
 	count_failed(session, tls_err_cause(err));
@@ -889,7 +888,7 @@ static enum tls_rc read_round(struct tcp_connection *c, rd_conn_flags_t *flags,
 		hold_eof_back(c, session, flags);
 	lock_release(&c->write_lock);
 	if(rc == TLS_RC_OK && tls_conn_is_held(session->conn))
-		return announce(c, session, err);
+		return announce(c, session);
 	if(rc == TLS_RC_OK && *n_clear < room && may_read_socket(c, session, flags))
 		return TLS_RC_AGAIN;
 	return rc;
@@ -1068,6 +1067,23 @@ static bool may_carry(struct tcp_connection *c,
 
 /* ---- encode ---- */
 
+/* C is to be closed when a message has been sent: not before the last of it has
+ * left. REST: the host will come with more of it. */
+static void close_behind(struct tcp_connection *c, struct tls_session *session,
+		bool rest, snd_flags_t *send_flags)
+{
+	bool queued = tls_conn_queued(session->conn) > 0;
+
+	if(rest || queued)
+		send_flags->f &= ~SND_F_CON_CLOSE;
+	if(queued) {
+		/* The core looks at the connection's own flags too when it has flushed
+		 * its queue (core/tcp_main.c, handle_tcpconn_ev). */
+		c->send_flags.f &= ~SND_F_CON_CLOSE;
+		session->close_waits = true;
+	}
+}
+
 /* Host contract: core/tls_hooks.h. Any process, write_lock held. Turns the
  * clear text *PBUF, *PLEN into ciphertext valid until the next call in this
  * process; what did not fit goes to *REST_BUF, *REST_LEN. Returns *PLEN, or
@@ -1082,12 +1098,15 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 	struct tls_session *session;
 	struct tls_err err;
 	size_t taken = 0;
+	bool too_late;
 	enum tls_rc rc;
 
 	*rest_buf = NULL;
 	*rest_len = 0;
 	tls_err_clear(&err);
 	session = session_of(c);
+	too_late =
+			session != NULL && tls_conn_state(session->conn) == TLS_CONN_FAILED;
 	if(session != NULL && !may_carry(c, session, *pbuf, *plen)) {
 		/* The host tries no other one: the sender hears of it, this one ends,
 		 * and the next message opens its own (reuse_check). */
@@ -1114,7 +1133,12 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 	if(rc == TLS_RC_CLOSED)
 		tls_err_set(&err, rc, "already closed, cannot send");
 	if(rc != TLS_RC_OK && rc != TLS_RC_AGAIN) {
-		report_failure(c, session, &err);
+		/* The receiver has met the failure and tells the reason when it has
+		 * released write_lock: this must not be the line of the connection. */
+		if(too_late)
+			report(c, session, TLS_LOG_DBG, &err);
+		else
+			report_failure(c, session, &err);
 		return -1;
 	}
 	session->unfinished = taken < *plen;
@@ -1122,17 +1146,8 @@ static int encode_cb(struct tcp_connection *c, const char **pbuf,
 		*rest_buf = *pbuf + taken;
 		*rest_len = *plen - (unsigned int)taken;
 	}
-	if((send_flags->f & SND_F_CON_CLOSE) != 0
-			&& (*rest_len > 0 || tls_conn_queued(session->conn) > 0)) {
-		/* Not all of the message leaves now: close after it, not before. The
-		 * core looks at the connection's own flags too when it has flushed
-		 * its queue (core/tcp_main.c, handle_tcpconn_ev). */
-		send_flags->f &= ~SND_F_CON_CLOSE;
-		if(tls_conn_queued(session->conn) > 0) {
-			c->send_flags.f &= ~SND_F_CON_CLOSE;
-			session->close_waits = true;
-		}
-	}
+	if((send_flags->f & SND_F_CON_CLOSE) != 0)
+		close_behind(c, session, *rest_len > 0, send_flags);
 	*pbuf = (const char *)io.out;
 	*plen = (unsigned int)io.n_out;
 	return (int)*plen;

@@ -57,6 +57,7 @@ extern const struct suite suite_zoo;	/* strange certificates */
 extern const struct suite suite_resume; /* sessions that come back */
 extern const struct suite suite_others; /* other users of OpenSSL beside us */
 extern const struct suite suite_ops;	/* what operators meet rarely */
+extern const struct suite suite_lines;	/* what hardly ever happens */
 
 /* Can this server's own module be a peer at all? False: said why on stdout,
  * and the suite is not run. */

@@ -31,7 +31,8 @@ static const struct suite *const suites[] = {&suite_self, &suite_load,
 		&suite_traffic, &suite_profiles, &suite_client, &suite_wish, &suite_wss,
 		&suite_safety, &suite_rpc, &suite_guard, &suite_alloc, &suite_peers,
 		&suite_stock, &suite_keys, &suite_script, &suite_event, &suite_ocsp,
-		&suite_reuse, &suite_zoo, &suite_resume, &suite_others, &suite_ops};
+		&suite_reuse, &suite_zoo, &suite_resume, &suite_others, &suite_ops,
+		&suite_lines};
 
 #define N_SUITES (sizeof(suites) / sizeof(suites[0]))
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "failing_memory.h"
@@ -291,7 +292,77 @@ static void test_every(void)
 	ends(&kam, &place, before);
 }
 
-static const struct suite_test tests[] = {{"one allocation fails", test_ladder},
+/* A listener whose queue is full: who connects next gets no answer. Its port
+ * goes to PORT, those in the queue to P. */
+static int full_listener(int *port, struct peer *p)
+{
+	int lfd = peer_listen(port);
+
+	HOLDS(listen(lfd, 0) == 0 && peer_tcp(p, *port), "a full queue");
+	return lfd;
+}
+
+/* Clear text that waits for a handshake, within 5 s. */
+static bool something_waits(struct host_kam *kam)
+{
+	long end = host_now() + 5000;
+
+	while(host_rpc_number(kam, "tls.info", "clear_text_write_queued_bytes")
+			<= 0)
+		if(host_now() > end || host_wait_end(kam, 20))
+			return false;
+	return true;
+}
+
+/* The handshake of a connection cannot be timed before TCP has connected, so
+ * that its time begins once more, for which memory is needed. */
+static void test_unwatched(void)
+{
+	struct host_config cfg = {.module = MODULE,
+			.params = "modparam(\"tls\", \"certificate\", "
+					  "\"@CERTS@/ecdsa.pem\")\n"
+					  "modparam(\"tls\", \"private_key\", "
+					  "\"@CERTS@/ecdsa.key\")\n"
+					  "modparam(\"tls\", \"handshake_timeout\", 1000)\n",
+			.globals = "tcp_connect_timeout=3\n"};
+	struct host_kam kam;
+	struct peer first;
+	struct peer in;
+	char extra[80];
+	int port;
+	int lfd;
+
+	fail_none();
+	lfd = full_listener(&port, &first);
+	if(!suite_started(&kam, &cfg))
+		return;
+	snprintf(extra, sizeof(extra),
+			"X-Relay: sip:127.0.0.1:%d;transport=tls\r\n", port);
+	HOLDS(peer_tcp(&in, kam.tcp_port) && peer_request(&in, 1, 100, extra)
+					&& something_waits(&kam),
+			"a connection that waits for TCP");
+	atomic_store(&failing->every, 1);
+	atomic_store(&failing->left, 1);
+	HOLDS(host_log_await(&kam,
+				  "ERROR&out of shared memory: connection&is not watched any "
+				  "more",
+				  5000)
+					== 1,
+			"the log says so");
+	fail_none();
+	HOLDS(host_rpc_await(&kam, "tls.info", "opened_connections", 0, 10000),
+			"the core's timer ends it");
+	peer_close(&in);
+	peer_close(&first);
+	close(lfd);
+	HOLDS(peer_once(kam.tls_port, NULL), "others are served");
+	HOLDS(host_procs_changed(&kam) == 0, "the same workers live");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
+static const struct suite_test tests[] = {
+		{"a timer without memory", test_unwatched},
+		{"one allocation fails", test_ladder},
 		{"each k-th allocation fails", test_every}, {NULL, NULL}};
 
 const struct suite suite_alloc = {"alloc", map_state, unmap_state, tests};

@@ -703,6 +703,7 @@ static void test_eof(void)
 /* A failed connection stays failed, whatever comes. */
 static void test_failed_stays(void)
 {
+	static const char says[] = "the connection has failed";
 	struct tls_ct_wrq_limits limits = {100, 100, 64};
 	unsigned char out[512], clear[512];
 	struct tls_conn_io io = {(const unsigned char *)"GET / HTTP/1.1\r\n\r\n",
@@ -719,11 +720,17 @@ static void test_failed_stays(void)
 	CU_ASSERT_NOT_EQUAL(err.text[0], '\0');
 	for(i = 0; i < 3; i++) {
 		CU_ASSERT_EQUAL(tls_conn_read(pair.conn[0], &io, &err), TLS_RC_PEER);
+		CU_ASSERT_STRING_EQUAL(err.text, says);
 		CU_ASSERT_EQUAL(io.n_out, 0);
+		tls_err_clear(&err);
 		CU_ASSERT_EQUAL(
 				tls_conn_write(pair.conn[0], "x", 1, &n, &io, &limits, &err),
 				TLS_RC_PEER);
+		CU_ASSERT_STRING_EQUAL(err.text, says);
 		CU_ASSERT_EQUAL(n, 0);
+		tls_err_clear(&err);
+		CU_ASSERT_EQUAL(tls_conn_eof(pair.conn[0], &err), TLS_RC_PEER);
+		CU_ASSERT_STRING_EQUAL(err.text, says);
 		tls_conn_shutdown(pair.conn[0], &io);
 		CU_ASSERT_EQUAL(io.n_out, 0);
 		CU_ASSERT_TRUE(tls_conn_is_valid(pair.conn[0]));
