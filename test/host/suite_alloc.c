@@ -122,7 +122,7 @@ static void relay(struct place *place)
 	static unsigned int cseq;
 	char extra[80];
 	struct peer in;
-	struct peer out;
+	struct peer out = {.fd = -1}; /* not every call gets so far */
 
 	snprintf(extra, sizeof(extra),
 			"X-Relay: sip:127.0.0.1:%d;transport=tls\r\n", place->port);
