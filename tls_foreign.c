@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tls_engine.h"
+#include "tls_mem.h"
 #include "tls_ossl.h"
 #include "tls_params.h"
 #include "tls_port.h"
@@ -285,6 +286,21 @@ static void close_all(void)
 	ERR_clear_error();
 }
 
+/* Errors keep what they are, not what they tell of a name: OpenSSL tries it as
+ * a file too, and tells it whole, with the PIN. */
+static void drop_details(void)
+{
+	unsigned long codes[16]; /* as many as the queue has */
+	size_t n = 0;
+	size_t i;
+
+	while(n < sizeof(codes) / sizeof(codes[0])
+			&& (codes[n] = ERR_get_error()) != 0)
+		n++;
+	for(i = 0; i < n; i++)
+		ERR_raise(ERR_GET_LIB(codes[i]), ERR_GET_REASON(codes[i]));
+}
+
 /* The key NAME in *OUT, owned by the caller, of this process only. */
 static enum tls_rc fetch(const char *name, EVP_PKEY **out, struct tls_err *err)
 {
@@ -315,6 +331,8 @@ static enum tls_rc fetch(const char *name, EVP_PKEY **out, struct tls_err *err)
 		ERR_clear_error(); /* of those that were asked in vain */
 		return TLS_RC_OK;
 	}
+	if(strcmp(name, shown) != 0)
+		drop_details();
 	rc = tls_ossl_fail(err, TLS_RC_CONFIG,
 			is_engine(name) ? "private_key: the engine does not give \"%s\" "
 							  "(token, PIN and label right?)"
@@ -378,6 +396,21 @@ enum tls_rc tls_foreign_use(const char *name, const unsigned char *der,
 
 /* ---- looking ---- */
 
+/* The call is deprecated, but it touches the table and nothing else. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+/* Each process makes OpenSSL's table of loaders when it opens its first key,
+ * and it never ends: that of a process that ends at once must not lie in memory
+ * that stays. */
+static void make_loaders(void)
+{
+	tls_mem_private_begin();
+	(void)OSSL_STORE_unregister_loader("none");
+	tls_mem_private_end();
+	ERR_clear_error();
+}
+#pragma GCC diagnostic pop
+
 /* In a process of its own: writes 'k' and the public key, or 'e' and the
  * sentence, to FD, and ends. */
 static void answer(const char *name, int fd)
@@ -391,6 +424,7 @@ static void answer(const char *name, int fd)
 	/* libraries of tokens tell their PIN there */
 	if(quiet >= 0)
 		(void)dup2(quiet, STDERR_FILENO);
+	make_loaders();
 	if(fetch(name, &key, &err) == TLS_RC_OK && (n = i2d_PUBKEY(key, &der)) <= 0)
 		tls_ossl_fail(&err, TLS_RC_CONFIG,
 				"private_key: a key without its public part");
@@ -400,8 +434,10 @@ static void answer(const char *name, int fd)
 		dprintf(fd, "e%s", err.text);
 	OPENSSL_free(der);
 	EVP_PKEY_free(key);
-	close_all(); /* it lies in memory that outlives this process */
+	/* it lies in memory that outlives this process, and so does the cache */
+	close_all();
 	tls_ossl_thread_stop();
+	tls_mem_flush();
 	_exit(0);
 }
 

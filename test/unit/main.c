@@ -37,6 +37,8 @@
 	X(ctx)       \
 	X(files)     \
 	X(keys)      \
+	X(foreign)   \
+	X(engine)    \
 	X(leaf)      \
 	X(load)      \
 	X(conn)      \
