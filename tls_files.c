@@ -8,12 +8,14 @@
 #include "tls_files.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tls_foreign.h"
 #include "tls_keys.h"
@@ -621,7 +623,21 @@ struct password
 {
 	const struct tls_identity_args *args;
 	bool asked;
+	bool alone; /* nobody is there to be asked */
 };
+
+/* Whether somebody may sit in front of us: OpenSSL would else ask whatever the
+ * standard input is, and wait; and a program in the background of its terminal
+ * is stopped when it reads. */
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	bool good = fd >= 0 && tcgetpgrp(fd) == getpgrp();
+
+	if(fd >= 0)
+		close(fd);
+	return good;
+}
 
 static int password_cb(char *buf, int size, int rwflag, void *arg)
 {
@@ -633,6 +649,9 @@ static int password_cb(char *buf, int size, int rwflag, void *arg)
 	(void)rwflag;
 	password->asked = true;
 	if(text == NULL && password->args->ask) {
+		password->alone = !has_terminal();
+		if(password->alone)
+			return -1;
 		snprintf(prompt, sizeof(prompt),
 				"Password of %s: ", password->args->private_key);
 		if(EVP_read_pw_string_min(buf, 1, size, prompt, 0) != 0)
@@ -655,6 +674,13 @@ static enum tls_rc no_key(const struct password *password, struct tls_err *err)
 
 	if(password->asked && password->args->password == NULL) {
 		ERR_clear_error();
+		if(password->alone)
+			return tls_err_set(err, TLS_RC_CONFIG,
+					"private_key: \"%s\" is encrypted and there is no "
+					"terminal to ask for its password (key_password_mode); "
+					"start in the foreground with -DD, or set "
+					"private_key_password",
+					path);
 		return tls_err_set(err, TLS_RC_CONFIG,
 				password->args->ask
 						? "private_key: \"%s\" is encrypted and no right "
@@ -718,7 +744,7 @@ static enum tls_rc read_key(struct tls_files *files, int type,
 		struct read_key *out, const struct tls_identity_args *args,
 		struct tls_err *err)
 {
-	struct password password = {args, false};
+	struct password password = {args, false, false};
 	unsigned char *buf = NULL;
 	size_t n = 0;
 	BIO *bio;
@@ -738,8 +764,8 @@ static enum tls_rc read_key(struct tls_files *files, int type,
 		if(bio != NULL)
 			out->key =
 					PEM_read_bio_PrivateKey(bio, NULL, password_cb, &password);
-		if(!password.asked || !args->ask || args->password != NULL
-				|| ++i >= PASSWORD_TRIES)
+		if(!password.asked || password.alone || !args->ask
+				|| args->password != NULL || ++i >= PASSWORD_TRIES)
 			break;
 	}
 	BIO_free(bio);

@@ -233,9 +233,10 @@ static uint64_t state_of(const struct tls_domains *domains, struct look *look)
 static enum tls_rc load(bool publish, struct tls_domains *before,
 		struct answer *answer, struct tls_err *err)
 {
-	struct tls_load_args args = {.file = tls_cfg_settings()->config,
+	struct tls_settings settings = *tls_cfg_settings(); /* borrowed parts */
+	struct tls_load_args args = {.file = settings.config,
 			.modparams = tls_cfg_profile(),
-			.settings = tls_cfg_settings(),
+			.settings = &settings,
 			.base_dir = tls_cfg_base_dir(),
 			.before = before,
 			.listens = listens_cb,
@@ -249,6 +250,10 @@ static enum tls_rc load(bool publish, struct tls_domains *before,
 	char text[256];
 	enum tls_rc rc;
 
+	/* a terminal may be there, but nobody waits at it for a question, and the
+	 * process of the command or of the timer has other work */
+	if(before != NULL)
+		settings.key_password_mode = 0;
 	if(args.file != NULL && args.file[0] == '\0')
 		args.file = NULL;
 	rc = tls_load(&args, &draft, &result, err);

@@ -559,15 +559,21 @@ static void test_typed_password(void)
 		const char *reason;
 	} rows[] = {{"0", "secret\n", "encrypted.key&private_key_password is not",
 						"mode 0 does not ask"},
+			{"1", NULL, "encrypted.key&there is no terminal",
+					"nobody is there to be asked"},
 			{"1", "1\n2\n3\n4\n5\n6\n", "encrypted.key&no right password",
 					"three wrong ones for each of two profiles"},
 			{"1", "wrong\nsecret\n", NULL, "the second one is right"},
 			{"1", "secret\n", NULL, "the right one"}};
 	struct host_config cfg = {0};
 	struct host_kam kam;
+	int before = dup(STDIN_FILENO);
+	int silent[2];
 	char params[512];
 	size_t i;
 
+	/* a standard input that neither says anything nor ends */
+	HOLDS(pipe(silent) == 0 && dup2(silent[0], STDIN_FILENO) >= 0, "a pipe");
 	for(i = 0; i < N(rows); i++) {
 		snprintf(params, sizeof(params),
 				"modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n"
@@ -588,6 +594,41 @@ static void test_typed_password(void)
 			HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 		}
 	}
+	dup2(before, STDIN_FILENO);
+	close(before);
+	close(silent[0]);
+	close(silent[1]);
+}
+
+/* A reload asks nobody: it would stop the process of the command, and all
+ * reloads to come. */
+static void test_typed_once(void)
+{
+	struct host_config cfg = {
+			.params = "modparam(\"tls\", \"config\", \"@DIR@/tls.cfg\")\n"
+					  "modparam(\"tls\", \"key_password_mode\", 1)\n",
+			.tls_cfg = "[server:default]\nmethod = TLSv1.2+\n"
+					   "certificate = @CERTS@/ecdsa.pem\n"
+					   "private_key = @CERTS@/typed.key\n",
+			.input = "secret\n"};
+	char answer[2048];
+	struct host_kam kam;
+
+	HOLDS(copy("encrypted.key", "typed.key"), "a key");
+	if(!suite_started(&kam, &cfg))
+		return;
+	HOLDS(host_rpc(&kam, "tls.reload", answer, sizeof(answer)),
+			"the same key is taken over");
+	HOLDS(unlink(host_cert("typed.key")) == 0
+					&& copy("encrypted.key", "typed.key"),
+			"another file");
+	HOLDS(!host_rpc(&kam, "tls.reload", answer, sizeof(answer))
+					|| strstr(answer, "private_key_password is not set"),
+			"is refused");
+	HOLDS(host_log_count(&kam, "typed.key&private_key_password is not") > 0,
+			"and told");
+	HOLDS(peer_once(kam.tls_port, NULL), "service goes on");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
 /* ---- our clients ---- */
@@ -721,6 +762,7 @@ static const struct suite_test tests[] = {
 		{"a list in a folder changes", test_folder_changes},
 		{"a file changes while it is loaded", test_change_during_load},
 		{"typed passwords", test_typed_password},
+		{"typed at the start only", test_typed_once},
 		{"clients: names and addresses", test_clients}, {NULL, NULL}};
 
 const struct suite suite_profiles = {
