@@ -138,6 +138,8 @@ enum tls_rc __wrap_tls_conn_read(
 {
 	enum tls_rc rc = __real_tls_conn_read(conn, io, err);
 
+	if(refuses("tls_conn_read"))
+		rc = tls_err_set(err, TLS_RC_PEER, "the test refuses");
 	read_failed = rc == TLS_RC_PEER;
 	return rc;
 }

@@ -12,6 +12,7 @@
 /* Environment variable with the names of functions, in any order:
  * getrandom, register_script_cb, faked_msg_init, sr_kemi_ctx_route, send_all
  * fail;
+ * tls_conn_read fails for a reason of no known cause;
  * OpenSSL_version_num is that of the next major version;
  * tcpconn_get returns when nobody else has the connection, and has said in the
  * log "connection ID is held" before;

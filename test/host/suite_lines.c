@@ -374,6 +374,26 @@ static void test_resets(void)
 	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
 }
 
+/* A failure of a kind that nobody thought of: no such is known. */
+static void test_no_cause(void)
+{
+	struct host_config cfg = {.module = REFUSING, .params = CERTIFICATE};
+	struct host_kam kam;
+	struct peer p;
+
+	if(!started(&kam, &cfg, "tls_conn_read"))
+		return;
+	(void)peer_tls(&p, kam.tls_port, NULL);
+	HOLDS(peer_await_end(&p, PEER_WAIT_MS) != PEER_TIMEOUT, "it is ended");
+	peer_close(&p);
+	HOLDS(host_rpc_await(&kam, "tls.stats", "handshakes_failed_other", 1, 5000)
+					&& host_rpc_number(&kam, "tls.stats", "handshakes_failed")
+							   == 1,
+			"counted as another reason");
+	HOLDS(host_log_count(&kam, "INFO&the test refuses") == 1, "with its line");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* A request and the end of the connection in one: up to TLS 1.2 that is the end
  * of both directions. */
 static void test_closed(void)
@@ -513,7 +533,8 @@ static const struct suite_test tests[] = {{"spoiled starts", test_starts},
 		{"the last reference", test_given_back},
 		{"no message", test_no_message}, {"a KEMI error", test_kemi_error},
 		{"values", test_values}, {"resets", test_resets},
-		{"closed", test_closed}, {"renegotiation", test_renegotiation},
+		{"no cause", test_no_cause}, {"closed", test_closed},
+		{"renegotiation", test_renegotiation},
 		{"failed meanwhile", test_failed}, {NULL, NULL}};
 
 const struct suite suite_lines = {"lines", NULL, NULL, tests};
