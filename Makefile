@@ -13,6 +13,7 @@
 #   make test                 all suites; the last line is their sum
 #   make unit|lint|doc-check|utils-test|cfgcheck-test|load-check|host-test
 #                             one suite
+#   make cfgcheck-golden      writes anew what cfgcheck-test compares
 #   make demo                 two servers, a call over two TLS hops
 #   make soak SECONDS= WORKERS=   load until the time is over
 #   make fuzz SECONDS=        every fuzzer for so long
@@ -207,6 +208,10 @@ cfgcheck-test: test-deps
 	@$(MAKE) --no-print-directory -C utils/tls_cfgcheck test \
 			BUILD=$(CURDIR)/$(BUILD)/tls_cfgcheck
 
+cfgcheck-golden:
+	@$(MAKE) --no-print-directory -C utils/tls_cfgcheck golden \
+			BUILD=$(CURDIR)/$(BUILD)/tls_cfgcheck
+
 utils-test:
 	@$(MAKE) --no-print-directory -C utils/openssl_mutex_shared test \
 			BUILD=$(CURDIR)/$(BUILD)/openssl_mutex_shared
@@ -281,7 +286,8 @@ clean:
 FORCE:
 
 .PHONY: all install uninstall install-tls-cert check-dirs unit test-deps \
-	host-test load-check lint doc-check utils utils-test cfgcheck-test test \
+	host-test load-check lint doc-check utils utils-test cfgcheck-test \
+	cfgcheck-golden test \
 	demo soak fuzzers fuzz bench doc deps clean FORCE
 
 endif

@@ -7,6 +7,7 @@
 # Prints one line per check and at the end "N passed, N failed".
 
 program=$(realpath "$1")
+golden=$(realpath golden.sh)
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 2
@@ -145,6 +146,17 @@ expect 1 "ocsp-word.cfg:2:8: ocsp: unknown word" "no word of ocsp" \
 	-- ocsp-word.cfg
 expect 1 "ocsp: the peer's certificate is not verified" \
 	"ocsp without verification" -- ocsp-lax.cfg
+
+# Every sample as a whole: all values of the good ones, all errors of the bad.
+while read -r verdict why; do
+	case $verdict in
+		pass) passed=$((passed + 1)) ;;
+		*) failed=$((failed + 1)) ;;
+	esac
+	echo "$verdict  $why"
+done <<LINES
+$(sh "$golden" compare "$program")
+LINES
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

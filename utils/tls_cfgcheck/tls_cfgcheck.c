@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../tls_config.h"
 #include "../../tls_ctx.h"
 #include "../../tls_foreign.h"
 #include "../../tls_load.h"
@@ -35,6 +36,8 @@ static const char usage[] =
 		"  --engine ID           engine\n"
 		"  --engine-config FILE  engine_config\n"
 		"  --ask                 key_password_mode = 1\n"
+		"  --text                open no certificate, key or CA: the text "
+		"alone\n"
 		"  --quiet               no table of profiles\n";
 
 /* The command line. */
@@ -51,6 +54,7 @@ struct request
 	const char *server_id;
 	struct tls_foreign_args foreign;
 	bool ask;
+	bool text;
 	bool quiet;
 };
 
@@ -142,6 +146,35 @@ static int print_choice(const struct tls_domains *domains,
 
 /* ---- the whole ---- */
 
+/* A complaint about the text, counted in the result ARG. */
+static void count_cb(void *arg, enum tls_log_level level, const char *text)
+{
+	struct tls_load_result *result = arg;
+
+	if(level <= TLS_LOG_ERR)
+		result->errors++;
+	else
+		result->warnings++;
+	report_cb(NULL, level, text);
+}
+
+/* As tls_load, but without the files that the text names. */
+static enum tls_rc read_text(const struct request *request,
+		struct tls_domains **out, struct tls_load_result *result,
+		struct tls_err *err)
+{
+	enum tls_rc rc;
+
+	memset(result, 0, sizeof(*result));
+	rc = tls_config_load_partly(request->file, &request->modparams,
+			request->base, count_cb, result, out, err);
+	if(!rc)
+		result->profiles = tls_domains_count(*out);
+	else
+		tls_domains_unref(out);
+	return rc;
+}
+
 static int check(struct request *request, const struct tls_settings *settings)
 {
 	struct tls_load_args args = {.file = request->file,
@@ -158,7 +191,8 @@ static int check(struct request *request, const struct tls_settings *settings)
 	int status = 0;
 	size_t i;
 
-	if(tls_load(&args, &domains, &result, &err)) {
+	if(request->text ? read_text(request, &domains, &result, &err)
+					 : tls_load(&args, &domains, &result, &err)) {
 		if(!result.errors)
 			fprintf(stderr, "error: %s\n", err.text);
 		printf("%s: refused, %u error%s\n", request->file, result.errors,
@@ -173,8 +207,12 @@ static int check(struct request *request, const struct tls_settings *settings)
 	if(!status && request->client)
 		status = print_choice(
 				domains, request, TLS_ROLE_CLIENT, request->client);
-	printf("%s: good, %s\n", request->file,
-			tls_load_text(&result, text, sizeof(text)));
+	if(request->text)
+		printf("%s: good text, %zu profiles, %u warnings\n", request->file,
+				result.profiles, result.warnings);
+	else
+		printf("%s: good, %s\n", request->file,
+				tls_load_text(&result, text, sizeof(text)));
 	tls_domains_unref(&domains);
 	return status;
 }
@@ -223,8 +261,9 @@ static const struct option options[] = {{"base", required_argument, NULL, 'b'},
 		{"providers", required_argument, NULL, 'P'},
 		{"engine", required_argument, NULL, 'E'},
 		{"engine-config", required_argument, NULL, 'C'},
-		{"ask", no_argument, NULL, 'a'}, {"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"ask", no_argument, NULL, 'a'}, {"text", no_argument, NULL, 't'},
+		{"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 
 /* Takes option O; false when the command line is wrong. */
 static bool take_option(struct request *request, int o)
@@ -260,6 +299,9 @@ static bool take_option(struct request *request, int o)
 			return true;
 		case 'a':
 			request->ask = true;
+			return true;
+		case 't':
+			request->text = true;
 			return true;
 		case 'q':
 			request->quiet = true;
