@@ -880,9 +880,25 @@ static void begin_io(struct tls_conn_io *io)
 	io->n_records_out = 0;
 }
 
+/* A TLS 1.3 client often sends its first message together with its Finished.
+ * The ticket that answers the latter then leaves with the reply to the former,
+ * at the latest with the next step: one packet less for each handshake, and
+ * nobody waits for a ticket. Without memory it leaves now. */
+static void keep_ticket(struct tls_conn *conn, struct tls_conn_io *io)
+{
+	if(conn->role == TLS_ROLE_SERVER && conn->ssl == NULL
+			&& conn->post.record.tls13 && io->n_clear > 0 && io->n_out > 0
+			&& sbufq_is_empty(&conn->post.out)
+			&& sbufq_add(&conn->post.out, io->out, io->n_out, io->n_out)
+					   == TLS_RC_OK)
+		io->n_out = 0;
+}
+
 enum tls_rc tls_conn_read(
 		struct tls_conn *conn, struct tls_conn_io *io, struct tls_err *err)
 {
+	/* clear text of ours that waited is no ticket and may not wait longer */
+	bool fresh = conn->info == NULL && tls_conn_queued(conn) == 0;
 	enum tls_rc rc;
 	enum tls_rc kept;
 
@@ -897,6 +913,8 @@ enum tls_rc tls_conn_read(
 	if(rc != TLS_RC_OK)
 		return settle(conn, rc);
 	rc = read_step(conn, io, err);
+	if(fresh && rc == TLS_RC_OK)
+		keep_ticket(conn, io);
 	if(rc == TLS_RC_OK || rc == TLS_RC_AGAIN) {
 		kept = end_input(conn, err);
 		rc = kept == TLS_RC_OK ? rc : kept;

@@ -642,6 +642,72 @@ static void test_sessions(void)
 	}
 }
 
+struct ticket_row
+{
+	const char *reason;
+	bool early; /* the first message comes with the client's Finished */
+	bool reply; /* it is answered, else followed by another one */
+	bool kept;	/* the ticket waits for what comes next, own records */
+};
+
+static const struct ticket_row ticket_rows[] = {
+		{"nobody may ever say anything", false, true, false},
+		{"leaves with the reply", true, true, true},
+		{"leaves with the next message when there is no reply", true, false,
+				true}};
+
+/* The client's last flight, alone or with a message, and the step for it.
+ * Returns the bytes that the server sends. */
+static size_t finish(struct engine_pair *pair, bool early)
+{
+	engine_pair_step(pair, CLI);
+	engine_pair_step(pair, SRV);
+	engine_pair_step(pair, CLI);
+	CU_ASSERT_EQUAL(pair->wire[CLI].n, 0);
+	if(early)
+		CU_ASSERT_EQUAL(engine_pair_write(pair, CLI, "one", 3), TLS_RC_OK);
+	engine_pair_step(pair, SRV);
+	CU_ASSERT_TRUE(engine_pair_is_up(pair, SRV));
+	CU_ASSERT_EQUAL(pair->got[SRV].n, early ? 3 : 0);
+	return pair->wire[CLI].n;
+}
+
+static void test_ticket_leaves(void)
+{
+	struct engine_profile profile;
+	struct engine_pair pair;
+	struct tls_ctx *ctx;
+	SSL_CTX *raw;
+	size_t i, sent, kept;
+
+	for(i = 0; i < sizeof(ticket_rows) / sizeof(ticket_rows[0]); i++) {
+		const struct ticket_row *row = &ticket_rows[i];
+
+		raw = engine_raw_ctx(CLI, NULL);
+		profile_for(&profile, SRV, V13, "ec");
+		ctx = ctx_of(&profile);
+		pair_new(&pair, SRV, ctx, raw);
+		sent = finish(&pair, row->early);
+		kept = tls_conn_unsent(pair.conn[SRV]);
+		if((sent == 0) != (row->kept && engine_own_records)
+				|| (kept > 0) != (sent == 0))
+			CU_FAIL(row->reason);
+		CU_ASSERT_EQUAL(
+				engine_pair_write(&pair, row->reply ? SRV : CLI, "two", 3),
+				TLS_RC_OK);
+		engine_pair_step(&pair, row->reply ? CLI : SRV);
+		CU_ASSERT_EQUAL(tls_conn_unsent(pair.conn[SRV]), 0);
+		engine_pair_run(&pair);
+		CU_ASSERT_EQUAL(pair.got[CLI].n, row->reply ? 3 : 0);
+		CU_ASSERT_TRUE(
+				SSL_SESSION_is_resumable(SSL_get0_session(pair.raw[CLI])));
+		CU_ASSERT_PTR_NULL(pair.broken);
+		engine_pair_clear(&pair);
+		tls_ctx_free(&ctx);
+		SSL_CTX_free(raw);
+	}
+}
+
 /* ---- server names ---- */
 
 static void test_server_names(void)
@@ -685,6 +751,7 @@ static void add_tests(CU_pSuite suite)
 			suite, "writing in a renegotiation", test_write_in_renegotiation);
 	CU_add_test(suite, "key updates", test_key_update);
 	CU_add_test(suite, "sessions", test_sessions);
+	CU_add_test(suite, "when a ticket leaves", test_ticket_leaves);
 	CU_add_test(suite, "client certificates", test_client_certificates);
 	CU_add_test(suite, "close_notify with OpenSSL", test_close_notify);
 	CU_add_test(suite, "server names", test_server_names);
