@@ -557,6 +557,8 @@ static void report(struct tcp_connection *c, struct tls_session *session,
 
 	if(session != NULL && session->reported)
 		return;
+	if(level == TLS_LOG_DBG && !is_printable(L_DBG))
+		return; /* every end of a connection comes here */
 	if(session != NULL && level != TLS_LOG_DBG)
 		session->reported = true;
 	if(level != TLS_LOG_DBG && !tls_guard_may_log(tls_err_cause(err)))
