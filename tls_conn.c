@@ -13,6 +13,7 @@
 
 #include "tls_bio.h"
 #include "tls_ctx.h"
+#include "tls_kdf.h"
 #include "tls_ossl.h"
 #include "tls_port.h"
 #include "tls_post.h"
@@ -438,7 +439,9 @@ static enum tls_rc shake_once(struct tls_conn *conn, struct tls_err *err)
 	enum tls_rc rc;
 
 	tls_ossl_begin();
+	tls_kdf_watch(conn->keys != NULL ? &conn->keys->secrets : NULL);
 	rc = outcome(conn, SSL_do_handshake(conn->ssl), err);
+	tls_kdf_unwatch();
 	if(rc == TLS_RC_CLOSED) {
 		tls_err_set(err, TLS_RC_PEER,
 				"the peer closed the connection during the handshake");
@@ -483,7 +486,7 @@ static enum tls_rc change_layer(struct tls_conn *conn, struct tls_err *err)
 {
 	enum tls_rc rc = TLS_RC_OK;
 
-	if(conn->keys != NULL && tls_record_suits(conn->ssl)
+	if(conn->keys != NULL && tls_record_suits(conn->ssl, conn->keys)
 			&& !SSL_has_pending(conn->ssl)) {
 		rc = tls_post_setup(
 				&conn->post, conn->ssl, conn->keys, conn->role, err);

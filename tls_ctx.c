@@ -889,9 +889,9 @@ static struct policy *policy_new(struct build *b)
 
 	if(policy != NULL) {
 		atomic_init(&policy->refs, 1);
-		policy->ssl_ctx = SSL_CTX_new(b->args->role == TLS_ROLE_SERVER
-											  ? TLS_server_method()
-											  : TLS_client_method());
+		policy->ssl_ctx = SSL_CTX_new_ex(NULL, TLS_KDF_PROPERTIES,
+				b->args->role == TLS_ROLE_SERVER ? TLS_server_method()
+												 : TLS_client_method());
 	}
 	if(policy == NULL || policy->ssl_ctx == NULL) {
 		tls_ossl_fail(&err, TLS_RC_NOMEM, "could not make a TLS context");

@@ -74,6 +74,11 @@ enum tls_rc tls_keylog_init(
 	return TLS_RC_OK;
 }
 
+bool tls_keylog_is_allowed(void)
+{
+	return allowed;
+}
+
 /* True for the lines from which application data is decrypted: TLS 1.2, and
  * handshake and first traffic keys of TLS 1.3. Others derive from further
  * secrets, which no tool for packets asks for. */

@@ -10,6 +10,8 @@
 #ifndef TLS_KEYLOG_H
 #define TLS_KEYLOG_H
 
+#include <stdbool.h>
+
 #include "tls_err.h"
 
 /* Bits of keylog_mode, as the stock module has them. */
@@ -35,6 +37,9 @@ struct tls_keylog_args
  * sentence in ERR: a mode without its file or peer, a peer that is none. */
 enum tls_rc tls_keylog_init(
 		const struct tls_keylog_args *args, struct tls_err *err) TLS_MUST_CHECK;
+
+/* True when tls_keylog_write() may ever write something. Any process. */
+bool tls_keylog_is_allowed(void);
 
 /* One LINE, without its end. What cannot be written is said once in each
  * process and lost. Any process. */

@@ -17,6 +17,7 @@
 #include <openssl/asn1t.h>
 #include <openssl/bio.h>
 #include <openssl/conf.h>
+#include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/decoder.h>

@@ -12,9 +12,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "tls_keylog.h"
 #include "tls_mem.h"
 #include "tls_ossl.h"
-#include "tls_keylog.h"
 #include "tls_port.h"
 
 /* RFC 8446 s5.5: at most 2^24.5 full records under one AES-GCM key; for CCM
@@ -86,7 +86,6 @@ struct ended
 
 /* Made before the first fork, read-only afterwards. */
 static EVP_CIPHER *ciphers[SUITES];
-static EVP_MAC_CTX *hmacs[2]; /* SHA-256, SHA-384 */
 static EVP_KDF *tls12_prf;
 static _Atomic uint64_t *next_id; /* shared memory */
 static struct ended *ended;		  /* shared memory */
@@ -104,36 +103,19 @@ static void forget_cache_cb(void)
 	memset(cache, 0, sizeof(cache));
 }
 
-/* An HMAC without a secret; ones with it are copied from here, because to
- * fetch MAC and digest for each costs more than the work. NULL = the library
- * has none, or no memory. */
-static EVP_MAC_CTX *make_hmac(const char *digest)
-{
-	static const unsigned char zeros[32];
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
-	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
-	OSSL_PARAM params[2];
-
-	params[0] = OSSL_PARAM_construct_utf8_string(
-			OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0);
-	params[1] = OSSL_PARAM_construct_end();
-	EVP_MAC_free(mac);
-	if(ctx != NULL && EVP_MAC_init(ctx, zeros, sizeof(zeros), params) != 1) {
-		EVP_MAC_CTX_free(ctx);
-		ctx = NULL;
-	}
-	return ctx;
-}
-
 enum tls_rc tls_record_init(struct tls_err *err)
 {
 	static bool watches_forks;
+	enum tls_rc rc;
 	size_t i;
 
 	if(!watches_forks && pthread_atfork(NULL, NULL, forget_cache_cb) != 0)
 		return tls_err_set(err, TLS_RC_NOMEM,
 				"could not register the fork handler of the record layer");
 	watches_forks = true;
+	rc = tls_kdf_init(err);
+	if(rc != TLS_RC_OK)
+		return rc;
 	tls_ossl_begin();
 	for(i = 1; i < SUITES; i++) {
 		/* A library without one of them (FIPS) simply has no such suite. */
@@ -141,16 +123,11 @@ enum tls_rc tls_record_init(struct tls_err *err)
 			ciphers[i] = EVP_CIPHER_fetch(NULL, suites[i].name, NULL);
 		ERR_clear_error();
 	}
-	if(hmacs[0] == NULL)
-		hmacs[0] = make_hmac("SHA2-256");
-	if(hmacs[1] == NULL)
-		hmacs[1] = make_hmac("SHA2-384");
 	if(tls12_prf == NULL)
 		tls12_prf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
 	if(keys_index < 0)
 		keys_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	if(hmacs[0] == NULL || hmacs[1] == NULL || tls12_prf == NULL
-			|| keys_index < 0)
+	if(tls12_prf == NULL || keys_index < 0)
 		return tls_ossl_fail(
 				err, TLS_RC_TLS, "this library has no key derivation for TLS");
 	if(next_id == NULL) {
@@ -198,52 +175,7 @@ static bool has_explicit(const struct tls_record *record)
 
 static size_t secret_len(const struct tls_record *record)
 {
-	return record->hash != 0 ? 48 : 32;
-}
-
-/* HKDF-Expand-Label with an empty context, RFC 8446 s7.1, of the secret that
- * HMAC has been given. N_OUT is at most the length of the hash, so HKDF-Expand
- * is one HMAC (RFC 5869 s2.3). */
-static bool expand_label(
-		EVP_MAC_CTX *ctx, const char *label, unsigned char *out, size_t n_out)
-{
-	unsigned char info[64];
-	unsigned char block[TLS_RECORD_SECRET_MAX];
-	size_t n_label = strlen(label);
-	size_t n = 0;
-	bool ok;
-
-	if(n_label > sizeof(info) - 11)
-		return false;
-	info[0] = (unsigned char)(n_out >> 8);
-	info[1] = (unsigned char)n_out;
-	info[2] = (unsigned char)(6 + n_label);
-	memcpy(info + 3, "tls13 ", 6);
-	memcpy(info + 9, label, n_label);
-	info[9 + n_label] = 0;
-	info[10 + n_label] = 1; /* number of the block */
-	ok = EVP_MAC_init(ctx, NULL, 0, NULL) == 1
-		 && EVP_MAC_update(ctx, info, 11 + n_label) == 1
-		 && EVP_MAC_final(ctx, block, &n, sizeof(block)) == 1 && n >= n_out;
-	if(ok)
-		memcpy(out, block, n_out);
-	OPENSSL_cleanse(block, sizeof(block));
-	return ok;
-}
-
-/* HMAC with the traffic secret of SIDE; its end wipes it. NULL = no memory. */
-static EVP_MAC_CTX *hmac_of(
-		const struct tls_record *record, enum tls_record_side side)
-{
-	EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmacs[record->hash != 0]);
-
-	if(ctx == NULL
-			|| EVP_MAC_init(
-					   ctx, record->half[side].secret, secret_len(record), NULL)
-					   == 1)
-		return ctx;
-	EVP_MAC_CTX_free(ctx);
-	return NULL;
+	return record->hash == TLS_KDF_SHA384 ? 48 : 32;
 }
 
 /* Key and IV from the traffic secret, RFC 8446 s7.3; the counter starts at 0
@@ -252,16 +184,12 @@ static bool derive_13(struct tls_record *record, enum tls_record_side side)
 {
 	struct tls_record_half *half = &record->half[side];
 
-	EVP_MAC_CTX *ctx = hmac_of(record, side);
-	bool ok;
-
 	half->seq = 0;
 	half->epoch++;
-	ok = ctx != NULL
-		 && expand_label(ctx, "key", half->key, suites[record->suite].key)
-		 && expand_label(ctx, "iv", half->iv, TLS_RECORD_IV);
-	EVP_MAC_CTX_free(ctx);
-	return ok;
+	return tls_kdf_expand(record->hash, half->secret, "key", half->key,
+				   suites[record->suite].key, false)
+		   && tls_kdf_expand(record->hash, half->secret, "iv", half->iv,
+				   TLS_RECORD_IV, true);
 }
 
 /* The PRF of RFC 5246 s5 over "key expansion", s6.3. */
@@ -334,53 +262,16 @@ static bool derive_12(
 
 /* ---- watching a handshake ---- */
 
-static int hex_digit(char c)
-{
-	if(c >= '0' && c <= '9')
-		return c - '0';
-	if(c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-/* Reads the hexadecimal TEXT to its end. False when it is too long or odd. */
-static bool read_hex(
-		const char *text, unsigned char *out, size_t size, size_t *n_out)
-{
-	size_t n = 0;
-
-	for(; text[0] != '\0' && text[1] != '\0'; text += 2) {
-		int high = hex_digit(text[0]);
-		int low = hex_digit(text[1]);
-
-		if(high < 0 || low < 0 || n == size)
-			return false;
-		out[n++] = (unsigned char)(high << 4 | low);
-	}
-	*n_out = n;
-	return text[0] == '\0';
-}
-
-/* A line "LABEL client_random secret". The application secrets come at the
- * moment at which OpenSSL changes to the key of that direction. */
 static void keylog_cb(const SSL *ssl, const char *line)
 {
-	struct tls_record_keys *keys = SSL_get_ex_data(ssl, keys_index);
-	bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
-	bool server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
-	const char *secret = strrchr(line, ' ');
-	enum tls_record_side side;
-
+	(void)ssl;
 	tls_keylog_write(line);
-	if(keys == NULL || secret == NULL || (!client && !server))
-		return;
-	side = server == (SSL_is_server(ssl) == 1) ? TLS_RECORD_WRITE
-											   : TLS_RECORD_READ;
-	if(!read_hex(secret + 1, keys->secret[side], TLS_RECORD_SECRET_MAX,
-			   &keys->secret_len[side]))
-		keys->secret_len[side] = 0;
-	if(side == TLS_RECORD_WRITE)
-		keys->written = 0;
+}
+
+/* True when SIDE sends what the server seals. */
+static bool is_of_server(const SSL *ssl, enum tls_record_side side)
+{
+	return (SSL_is_server(ssl) == 1) == (side == TLS_RECORD_WRITE);
 }
 
 /* Called for each record header that OpenSSL writes, also while the bytes wait
@@ -389,18 +280,23 @@ static void message_cb(int write_p, int version, int content_type,
 		const void *buf, size_t n, SSL *ssl, void *arg)
 {
 	struct tls_record_keys *keys = arg;
+	bool sealed = is_of_server(ssl, TLS_RECORD_WRITE)
+						  ? keys->secrets.n_server > 0
+						  : keys->secrets.n_client > 0;
 
 	(void)version;
 	(void)buf;
 	(void)n;
-	(void)ssl;
-	if(write_p && content_type == SSL3_RT_HEADER)
+	if(write_p && content_type == SSL3_RT_HEADER && sealed)
 		keys->written++;
 }
 
 void tls_record_watch_context(SSL_CTX *ctx)
 {
-	SSL_CTX_set_keylog_callback(ctx, keylog_cb);
+	/* the library prints each secret byte by byte, which is a tenth of its
+	 * part of a handshake */
+	if(tls_keylog_is_allowed())
+		SSL_CTX_set_keylog_callback(ctx, keylog_cb);
 }
 
 enum tls_rc tls_record_watch(SSL *ssl, struct tls_record_keys *keys)
@@ -509,21 +405,28 @@ static uint8_t find_suite(const SSL *ssl)
 	return 0;
 }
 
-bool tls_record_suits(const SSL *ssl)
+bool tls_record_suits(const SSL *ssl, const struct tls_record_keys *keys)
 {
-	return find_suite(ssl) != 0;
+	return find_suite(ssl) != 0
+		   && (SSL_version(ssl) != TLS1_3_VERSION
+				   || (keys->secrets.n_client > 0
+						   && keys->secrets.n_server > 0));
 }
 
-static bool setup_13(
-		struct tls_record *record, const struct tls_record_keys *keys)
+static bool setup_13(struct tls_record *record, const SSL *ssl,
+		const struct tls_record_keys *keys)
 {
+	const struct tls_kdf_secrets *secrets = &keys->secrets;
 	size_t n = secret_len(record);
 	int side;
 
+	if(secrets->n_client != n || secrets->n_server != n)
+		return false;
 	for(side = 0; side < 2; side++) {
-		if(keys->secret_len[side] != n)
-			return false;
-		memcpy(record->half[side].secret, keys->secret[side], n);
+		memcpy(record->half[side].secret,
+				is_of_server(ssl, (enum tls_record_side)side) ? secrets->server
+															  : secrets->client,
+				n);
 		if(!derive_13(record, (enum tls_record_side)side))
 			return false;
 	}
@@ -555,11 +458,13 @@ enum tls_rc tls_record_setup(struct tls_record *record, SSL *ssl,
 		return tls_err_set(err, TLS_RC_BUG, "suite without record layer");
 	tls_ossl_begin();
 	md = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
-	record->hash = md != NULL && EVP_MD_get_size(md) == 48;
+	record->hash = md != NULL && EVP_MD_get_size(md) == 48 ? TLS_KDF_SHA384
+														   : TLS_KDF_SHA256;
 	record->tls13 = SSL_version(ssl) == TLS1_3_VERSION;
 	record->fragment = agreed_fragment(ssl);
 	record->id = atomic_fetch_add(next_id, 1);
-	ok = record->tls13 ? setup_13(record, keys) : derive_12(record, ssl, keys);
+	ok = record->tls13 ? setup_13(record, ssl, keys)
+					   : derive_12(record, ssl, keys);
 	if(ok)
 		return TLS_RC_OK;
 	tls_record_clear(record);
@@ -965,15 +870,13 @@ enum tls_rc tls_record_update(struct tls_record *record,
 		enum tls_record_side side, struct tls_err *err)
 {
 	struct tls_record_half *half = &record->half[side];
-	unsigned char next[TLS_RECORD_SECRET_MAX];
+	unsigned char next[TLS_KDF_SECRET_MAX];
 	size_t n = secret_len(record);
-	EVP_MAC_CTX *ctx;
 	bool ok;
 
 	tls_ossl_begin();
-	ctx = hmac_of(record, side);
-	ok = ctx != NULL && expand_label(ctx, "traffic upd", next, n);
-	EVP_MAC_CTX_free(ctx);
+	ok = tls_kdf_expand(
+			record->hash, half->secret, "traffic upd", next, n, false);
 	if(ok) {
 		memcpy(half->secret, next, n);
 		ok = derive_13(record, side);

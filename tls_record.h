@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "tls_err.h"
+#include "tls_kdf.h"
 
 struct ssl_ctx_st;
 struct ssl_st;
@@ -29,7 +30,6 @@ struct ssl_st;
  * text, RFC 5246 s6.2.3 2048. */
 #define TLS_RECORD_WIRE_MAX (TLS_RECORD_HEADER + TLS_RECORD_PLAIN_MAX + 2048)
 
-#define TLS_RECORD_SECRET_MAX 48 /* SHA-384 */
 #define TLS_RECORD_KEY_MAX 32
 #define TLS_RECORD_IV 12
 
@@ -54,7 +54,7 @@ struct tls_record_half
 	uint64_t seq;	   /* of the next record, RFC 8446 s5.3 */
 	uint64_t explicit; /* TLS 1.2 GCM, CCM: nonce on the wire is this + seq */
 	uint32_t epoch;	   /* counts key changes; a cached context fits one */
-	unsigned char secret[TLS_RECORD_SECRET_MAX]; /* TLS 1.3 only */
+	unsigned char secret[TLS_KDF_SECRET_MAX]; /* TLS 1.3 only */
 	unsigned char key[TLS_RECORD_KEY_MAX];
 	unsigned char iv[TLS_RECORD_IV];
 };
@@ -66,7 +66,7 @@ struct tls_record
 	uint64_t id;   /* never used twice while the server runs */
 	uint8_t suite; /* index into the table of suites, 0 = none */
 	bool tls13;
-	uint8_t hash;					/* 0 SHA-256, 1 SHA-384: KDF of TLS 1.3 */
+	uint8_t hash;					/* enum tls_kdf_hash, of TLS 1.3 */
 	uint16_t fragment;				/* most clear text of one record */
 	struct tls_record_half half[2]; /* by tls_record_side */
 };
@@ -76,10 +76,9 @@ struct tls_record
  * tls_record_keys_clear. */
 struct tls_record_keys
 {
-	/* TLS 1.3 application traffic secrets by tls_record_side, from the key
-	 * log callback, which OpenSSL calls just when it changes to them */
-	unsigned char secret[2][TLS_RECORD_SECRET_MAX];
-	size_t secret_len[2];
+	/* TLS 1.3, from the key schedule (tls_kdf), which runs just when OpenSSL
+	 * changes to them; the caller has it watched */
+	struct tls_kdf_secrets secrets;
 	/* TLS 1.3: records that OpenSSL wrote under our application key */
 	uint64_t written;
 	/* TLS 1.2: records that OpenSSL took since the peer changed its cipher */
@@ -126,8 +125,11 @@ enum tls_rc tls_record_init(struct tls_err *err) TLS_MUST_CHECK;
 void tls_record_forget(void);
 
 /* True when the connection SSL, whose handshake is complete, can go on
- * without OpenSSL: an AEAD suite of the table, TLS 1.2 or 1.3. */
-bool tls_record_suits(const struct ssl_st *ssl);
+ * without OpenSSL: an AEAD suite of the table, TLS 1.2, or 1.3 with the
+ * secrets in KEYS. They are not there when the library was told to use another
+ * KDF than ours (FIPS). */
+bool tls_record_suits(
+		const struct ssl_st *ssl, const struct tls_record_keys *keys);
 
 /* Fills RECORD from SSL and KEYS. TLS_RC_OK, or TLS_RC_TLS / TLS_RC_BUG with
  * RECORD cleared: the connection has to end. */

@@ -8,6 +8,7 @@
 #include "tls_start.h"
 
 #include "tls_ctx.h"
+#include "tls_kdf.h"
 #include "tls_ossl.h"
 #include "tls_record.h"
 
@@ -105,13 +106,15 @@ static void fetch_others(void)
 	size_t i;
 
 	for(i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(NULL, keys[i], NULL));
-		EVP_SIGNATURE_free(EVP_SIGNATURE_fetch(NULL, keys[i], NULL));
-		EVP_KEYEXCH_free(EVP_KEYEXCH_fetch(NULL, keys[i], NULL));
-		EVP_ASYM_CIPHER_free(EVP_ASYM_CIPHER_fetch(NULL, keys[i], NULL));
+		EVP_KEYMGMT_free(EVP_KEYMGMT_fetch(NULL, keys[i], TLS_KDF_PROPERTIES));
+		EVP_SIGNATURE_free(
+				EVP_SIGNATURE_fetch(NULL, keys[i], TLS_KDF_PROPERTIES));
+		EVP_KEYEXCH_free(EVP_KEYEXCH_fetch(NULL, keys[i], TLS_KDF_PROPERTIES));
+		EVP_ASYM_CIPHER_free(
+				EVP_ASYM_CIPHER_fetch(NULL, keys[i], TLS_KDF_PROPERTIES));
 	}
 	for(i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
-		EVP_KEM_free(EVP_KEM_fetch(NULL, groups[i], NULL));
+		EVP_KEM_free(EVP_KEM_fetch(NULL, groups[i], TLS_KDF_PROPERTIES));
 	ERR_clear_error();
 }
 
@@ -127,8 +130,8 @@ static enum tls_rc warm_up(struct tls_err *err)
 	fetch_others();
 	key = EVP_EC_gen("P-256");
 	cert = key != NULL ? make_certificate(key) : NULL;
-	server = SSL_CTX_new(TLS_server_method());
-	client = SSL_CTX_new(TLS_client_method());
+	server = SSL_CTX_new_ex(NULL, TLS_KDF_PROPERTIES, TLS_server_method());
+	client = SSL_CTX_new_ex(NULL, TLS_KDF_PROPERTIES, TLS_client_method());
 	if(cert == NULL || server == NULL || client == NULL
 			|| SSL_CTX_use_certificate(server, cert) != 1
 			|| SSL_CTX_use_PrivateKey(server, key) != 1) {

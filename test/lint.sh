@@ -47,6 +47,7 @@ layers()
 2 tls_conn.c tls_conn.h
 2 tls_post.c tls_post.h
 2 tls_record.c tls_record.h
+2 tls_kdf.c tls_kdf.h
 2 tls_ctx.c tls_ctx.h
 2 tls_files.c tls_files.h
 2 tls_keys.c tls_keys.h

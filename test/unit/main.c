@@ -51,6 +51,7 @@
 	X(resume)    \
 	X(hold)      \
 	X(rand)      \
+	X(kdf)       \
 	X(record)    \
 	X(post)
 

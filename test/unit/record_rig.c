@@ -129,6 +129,27 @@ static struct kept_ctx *contexts(
 
 /* ---- the two ends ---- */
 
+static struct rig *logged; /* is being opened, with a puppet */
+
+/* The traffic secrets as the library itself writes them down: a puppet shares
+ * no key schedule with the engine that it judges. */
+static void keylog_cb(const SSL *ssl, const char *line)
+{
+	struct tls_kdf_secrets *secrets;
+	const char *hex = strrchr(line, ' ') + 1;
+	bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
+	bool server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
+
+	if(logged == NULL || ssl != logged->raw || (!client && !server))
+		return;
+	secrets = &logged->keys.secrets;
+	if(OPENSSL_hexstr2buf_ex(client ? secrets->client : secrets->server,
+			   TLS_KDF_SECRET_MAX,
+			   client ? &secrets->n_client : &secrets->n_server, hex, '\0')
+			!= 1)
+		die("the library logs a secret that is none");
+}
+
 static void make_raw(struct rig *rig, struct kept_ctx *ctx)
 {
 	const struct rig_setup *s = &rig->s;
@@ -164,8 +185,9 @@ static void make_raw(struct rig *rig, struct kept_ctx *ctx)
 						  == 1;
 	if(s->tickets >= 0)
 		good = good && SSL_set_num_tickets(rig->raw, (size_t)s->tickets) == 1;
+	logged = s->puppet ? rig : NULL;
 	if(s->puppet) {
-		tls_record_watch_context(SSL_get_SSL_CTX(rig->raw));
+		SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(rig->raw), keylog_cb);
 		good = good && tls_record_watch(rig->raw, &rig->keys) == TLS_RC_OK;
 	}
 	if(!good)

@@ -155,10 +155,8 @@ static void test_vectors(void)
 
 	CU_ASSERT_FATAL(rig_open(&rig, &s));
 	memset(&keys, 0, sizeof(keys));
-	keys.secret_len[TLS_RECORD_WRITE] =
-			from_hex(client_secret, keys.secret[TLS_RECORD_WRITE]);
-	keys.secret_len[TLS_RECORD_READ] =
-			from_hex(server_secret, keys.secret[TLS_RECORD_READ]);
+	keys.secrets.n_client = from_hex(client_secret, keys.secrets.client);
+	keys.secrets.n_server = from_hex(server_secret, keys.secrets.server);
 	CU_ASSERT_FATAL(
 			tls_record_setup(&record, rig.raw, &keys, &err) == TLS_RC_OK);
 	from_hex("17422dda596ed5d9acd890e3c63f5051", want);
@@ -172,7 +170,7 @@ static void test_vectors(void)
 	for(i = 0; i < sizeof(vector_rows) / sizeof(vector_rows[0]); i++)
 		vector_check(&record, &vector_rows[i]);
 	/* a secret of the wrong length is no secret */
-	keys.secret_len[TLS_RECORD_READ] = 31;
+	keys.secrets.n_server = 31;
 	CU_ASSERT(tls_record_setup(&record, rig.raw, &keys, &err) != TLS_RC_OK);
 	CU_ASSERT(record.suite == 0);
 	tls_record_clear(&record);
@@ -1253,12 +1251,21 @@ static void test_idle_memory(void)
 		}
 }
 
+static bool is_resident(unsigned long page)
+{
+	unsigned char resident = 0;
+
+	return mincore((void *)(uintptr_t)page, 4096, &resident) == 0
+		   && (resident & 1) != 0;
+}
+
 /* True when the N bytes at WHAT lie anywhere in shared memory. */
 __attribute__((no_sanitize("address"))) static bool in_arena(
 		const unsigned char *what, size_t n)
 {
 	unsigned char *probe = tls_port_alloc(16);
-	unsigned long lo = 0, hi = 0, p;
+	unsigned long lo = 0, hi = 0, p, run;
+	size_t i, k;
 	FILE *maps = fopen("/proc/self/maps", "r");
 	char line[512];
 	bool found = false;
@@ -1271,19 +1278,17 @@ __attribute__((no_sanitize("address"))) static bool in_arena(
 	if(maps != NULL)
 		fclose(maps);
 	tls_port_free(probe);
-	for(p = lo; p < hi && !found; p += 4096) {
-		const unsigned char *page = (const unsigned char *)(uintptr_t)p;
-		unsigned char resident = 0;
-		size_t i, k;
+	for(p = lo; p < hi && !found; p += run) {
+		for(run = 0; p + run < hi && is_resident(p + run);)
+			run += 4096;
+		for(i = 0; i + n <= run && !found; i++) {
+			const unsigned char *at = (const unsigned char *)(uintptr_t)(p + i);
 
-		if(mincore((void *)(uintptr_t)p, 4096, &resident) != 0
-				|| (resident & 1) == 0)
-			continue;
-		for(i = 0; i + n <= 4096 && !found; i++) {
-			for(k = 0; k < n && page[i + k] == what[k]; k++)
+			for(k = 0; k < n && at[k] == what[k]; k++)
 				;
 			found = k == n;
 		}
+		run += 4096; /* the page that ended it */
 	}
 	return found;
 }

@@ -1,0 +1,68 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* The key schedule of TLS 1.3 (RFC 8446 s7.1) as a KDF of a built-in provider,
+ * which the library prefers for contexts made with TLS_KDF_PROPERTIES. The
+ * library's own one fetches and makes five objects for each of some twenty
+ * secrets of a handshake; and it gives the traffic secrets away only as text,
+ * printed byte by byte.
+ * Knows secrets and labels, no connection. Any process; no lock. */
+#ifndef TLS_KDF_H
+#define TLS_KDF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tls_err.h"
+
+/* For SSL_CTX_new_ex(): our KDF where the library has the choice, anything
+ * else as ever. A library that is told to use approved algorithms only (FIPS)
+ * has no choice and keeps its own. */
+#define TLS_KDF_PROPERTIES "?tls.hkdf=yes"
+
+#define TLS_KDF_SECRET_MAX 48 /* SHA-384 */
+
+enum tls_kdf_hash
+{
+	TLS_KDF_SHA256 = 0,
+	TLS_KDF_SHA384
+};
+
+/* The application traffic secrets of a handshake, RFC 8446 s7.1. Secret; plain
+ * data of its owner, who wipes it. */
+struct tls_kdf_secrets
+{
+	unsigned char client[TLS_KDF_SECRET_MAX];
+	unsigned char server[TLS_KDF_SECRET_MAX];
+	size_t n_client; /* bytes; 0 = not derived yet */
+	size_t n_server;
+};
+
+/* Makes the provider known to the library. Main process, before the first
+ * fork. TLS_RC_OK, also when called again; TLS_RC_TLS when this library has no
+ * HMAC or takes no provider; TLS_RC_NOMEM. */
+enum tls_rc tls_kdf_init(struct tls_err *err) TLS_MUST_CHECK;
+
+/* Until tls_kdf_unwatch(), traffic secrets that this process derives are
+ * written to SECRETS, at the moment at which the library changes to their
+ * keys. The caller runs the handshake of one connection meanwhile, nothing
+ * else. */
+void tls_kdf_watch(struct tls_kdf_secrets *secrets);
+
+/* Ends the watch, and wipes what the derivations left in this process. */
+void tls_kdf_unwatch(void);
+
+/* HKDF-Expand-Label of RFC 8446 s7.1 with an empty context: N_OUT bytes, at
+ * most the length of HASH, to OUT from SECRET, which is as long as HASH. False
+ * when memory is short. What it leaves in this process is wiped with WIPE,
+ * which the last one of a series of calls has true. */
+bool tls_kdf_expand(enum tls_kdf_hash hash, const unsigned char *secret,
+		const char *label, unsigned char *out, size_t n_out, bool wipe);
+
+/* Frees what this process keeps for derivations; it comes anew when needed.
+ * For tests that count memory. */
+void tls_kdf_forget(void);
+
+#endif
