@@ -62,7 +62,7 @@ bool tls_kdf_expand(enum tls_kdf_hash hash, const unsigned char *secret,
 		const char *label, unsigned char *out, size_t n_out, bool wipe);
 
 /* Frees what this process keeps for derivations; it comes anew when needed.
- * For tests that count memory. */
+ * Before a fork, and for tests that count memory. */
 void tls_kdf_forget(void);
 
 #endif

@@ -160,7 +160,10 @@ enum tls_rc tls_start_library(struct tls_err *err)
 		rc = tls_record_init(err);
 	if(rc == TLS_RC_OK && tls_ctx_init() != TLS_RC_OK)
 		rc = tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
-	return rc == TLS_RC_OK ? warm_up(err) : rc;
+	if(rc == TLS_RC_OK)
+		rc = warm_up(err);
+	tls_kdf_forget(); /* or each child would inherit what it cannot free */
+	return rc;
 }
 
 enum tls_rc tls_start_check(bool force, struct tls_err *err)
