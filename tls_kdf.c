@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tls_mem.h"
 #include "tls_ossl.h"
@@ -49,6 +50,10 @@ static struct mac
 	size_t n_key;						   /* 0 = none */
 } macs[HASHES];
 
+/* EVP_MAC_init() without a key begins a new message, as it does from OpenSSL
+ * 3.0.3 on; before, the finished one went on. Made with the hashes. */
+static bool restarts;
+
 static struct tls_kdf_secrets *watched; /* in this process, now */
 
 /* ---- HMAC ---- */
@@ -78,6 +83,31 @@ static EVP_MAC_CTX *make_hmac(const char *digest)
 	return ctx;
 }
 
+/* One message under the key that CTX has, or under KEY. */
+static bool try_hmac(EVP_MAC_CTX *ctx, const unsigned char *key,
+		unsigned char out[TLS_KDF_SECRET_MAX])
+{
+	size_t n;
+
+	return EVP_MAC_init(ctx, key, key != NULL ? 32 : 0, NULL) == 1
+		   && EVP_MAC_update(ctx, zeros, 1) == 1
+		   && EVP_MAC_final(ctx, out, &n, TLS_KDF_SECRET_MAX) == 1;
+}
+
+/* True when this library restarts a context, of which MADE is one. */
+static bool can_restart(const EVP_MAC_CTX *made)
+{
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(made);
+	unsigned char first[TLS_KDF_SECRET_MAX] = {0};
+	unsigned char second[TLS_KDF_SECRET_MAX] = {0};
+	bool can = ctx != NULL && try_hmac(ctx, zeros, first)
+			   && try_hmac(ctx, NULL, second)
+			   && memcmp(first, second, sizeof(first)) == 0;
+
+	EVP_MAC_CTX_free(ctx);
+	return can;
+}
+
 /* Some bytes of a message; N = 0 for none. */
 struct part
 {
@@ -88,7 +118,8 @@ struct part
 /* Makes MAC begin a message under KEY. */
 static bool begin_hmac(struct mac *mac, struct part key)
 {
-	if(mac->n_key == key.n && CRYPTO_memcmp(mac->key, key.p, key.n) == 0)
+	if(restarts && mac->n_key == key.n
+			&& CRYPTO_memcmp(mac->key, key.p, key.n) == 0)
 		return EVP_MAC_init(mac->ctx, NULL, 0, NULL) == 1;
 	mac->n_key = 0;
 	if(key.n == 0 || key.n > sizeof(mac->key)
@@ -237,8 +268,8 @@ static int find_hash(const OSSL_PARAM *param)
 	if(OSSL_PARAM_get_utf8_string_ptr(param, &name) != 1)
 		return -1;
 	for(i = 0; i < HASHES; i++)
-		if(OPENSSL_strcasecmp(name, hashes[i].name) == 0
-				|| OPENSSL_strcasecmp(name, hashes[i].other_name) == 0)
+		if(strcasecmp(name, hashes[i].name) == 0
+				|| strcasecmp(name, hashes[i].other_name) == 0)
 			return (int)i;
 	return -1;
 }
@@ -418,6 +449,8 @@ enum tls_rc tls_kdf_init(struct tls_err *err)
 			return tls_ossl_fail(err, TLS_RC_TLS,
 					"this library has no key derivation for TLS");
 	}
+	restarts = can_restart(hashes[TLS_KDF_SHA256].hmac);
+	ERR_clear_error(); /* without memory it is slower, no more */
 	/* with the fallback: a provider that is loaded by hand would otherwise
 	 * end the automatic one, the default */
 	if(!loaded

@@ -6,8 +6,11 @@
 /* Tests of tls_kdf: the library's own KDF is the judge, who is asked with what
  * libssl asks and with what it would never; who gets which of the two; and
  * that no memory means no secret. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <CUnit/CUnit.h>
@@ -285,6 +288,42 @@ static void test_watch(void)
 	tls_kdf_unwatch();
 }
 
+/* ---- libraries before 3.0.3 ---- */
+
+typedef int (*mac_init_fn)(
+		EVP_MAC_CTX *, const unsigned char *, size_t, const OSSL_PARAM[]);
+
+static bool old_library;
+
+/* Interposed for the whole test program: what OpenSSL 3.0.2 does. */
+int EVP_MAC_init(EVP_MAC_CTX *ctx, const unsigned char *key, size_t n,
+		const OSSL_PARAM params[])
+{
+	static mac_init_fn next;
+
+	if(next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "EVP_MAC_init");
+	if(next == NULL)
+		abort();
+	if(old_library && key == NULL)
+		return 1; /* and the message before goes on */
+	return next(ctx, key, n, params);
+}
+
+/* A context of theirs does not begin anew without its key. */
+static void test_old_library(void)
+{
+	struct tls_err err;
+
+	set_up();
+	old_library = true;
+	CU_ASSERT_EQUAL_FATAL(tls_kdf_init(&err), TLS_RC_OK);
+	test_judge();
+	old_library = false;
+	CU_ASSERT_EQUAL_FATAL(tls_kdf_init(&err), TLS_RC_OK);
+	test_judge();
+}
+
 /* tls_kdf_expand() is HKDF-Expand-Label without a context. */
 static void test_expand(void)
 {
@@ -352,6 +391,7 @@ void test_kdf_add(void)
 	CU_add_test(suite, "parameters of wrong types", test_types);
 	CU_add_test(suite, "who gets which", test_choice);
 	CU_add_test(suite, "secrets that are watched for", test_watch);
+	CU_add_test(suite, "libraries before 3.0.3", test_old_library);
 	CU_add_test(suite, "keys from a secret", test_expand);
 	CU_add_test(suite, "no memory", test_no_memory);
 }
