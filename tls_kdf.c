@@ -54,7 +54,8 @@ static struct mac
  * 3.0.3 on; before, the finished one went on. Made with the hashes. */
 static bool restarts;
 
-static struct tls_kdf_secrets *watched; /* in this process, now */
+static bool watching; /* in this process, now: who ends it wipes */
+static struct tls_kdf_secrets *watched; /* meanwhile; may be NULL */
 
 /* ---- HMAC ---- */
 
@@ -63,6 +64,7 @@ static struct tls_kdf_secrets *watched; /* in this process, now */
 static void forget_macs_cb(void)
 {
 	OPENSSL_cleanse(macs, sizeof(macs));
+	watching = false;
 	watched = NULL;
 }
 
@@ -380,6 +382,8 @@ static int derive_cb(
 	tls_mem_private_end();
 	if(ok && request.mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY)
 		note_secret(&request, out, n_out);
+	if(!watching) /* a KeyUpdate or a ticket that libssl reads */
+		wipe_macs();
 	return ok;
 }
 
@@ -464,11 +468,13 @@ enum tls_rc tls_kdf_init(struct tls_err *err)
 
 void tls_kdf_watch(struct tls_kdf_secrets *secrets)
 {
+	watching = true;
 	watched = secrets;
 }
 
 void tls_kdf_unwatch(void)
 {
+	watching = false;
 	watched = NULL;
 	wipe_macs();
 }

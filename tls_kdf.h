@@ -46,9 +46,10 @@ struct tls_kdf_secrets
 enum tls_rc tls_kdf_init(struct tls_err *err) TLS_MUST_CHECK;
 
 /* Until tls_kdf_unwatch(), traffic secrets that this process derives are
- * written to SECRETS, at the moment at which the library changes to their
- * keys. The caller runs the handshake of one connection meanwhile, nothing
- * else. */
+ * written to SECRETS (NULL = nowhere), at the moment at which the library
+ * changes to their keys, and what one derivation leaves is kept for the next;
+ * else it is wiped after each. The caller runs the handshake of one
+ * connection meanwhile, nothing else. */
 void tls_kdf_watch(struct tls_kdf_secrets *secrets);
 
 /* Ends the watch, and wipes what the derivations left in this process. */

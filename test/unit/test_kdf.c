@@ -294,6 +294,7 @@ typedef int (*mac_init_fn)(
 		EVP_MAC_CTX *, const unsigned char *, size_t, const OSSL_PARAM[]);
 
 static bool old_library;
+static unsigned char last_key[64]; /* that a context was given */
 
 /* Interposed for the whole test program: what OpenSSL 3.0.2 does. */
 int EVP_MAC_init(EVP_MAC_CTX *ctx, const unsigned char *key, size_t n,
@@ -307,6 +308,10 @@ int EVP_MAC_init(EVP_MAC_CTX *ctx, const unsigned char *key, size_t n,
 		abort();
 	if(old_library && key == NULL)
 		return 1; /* and the message before goes on */
+	if(key != NULL && n <= sizeof(last_key)) {
+		memset(last_key, 0, sizeof(last_key));
+		memcpy(last_key, key, n);
+	}
 	return next(ctx, key, n, params);
 }
 
@@ -322,6 +327,38 @@ static void test_old_library(void)
 	old_library = false;
 	CU_ASSERT_EQUAL_FATAL(tls_kdf_init(&err), TLS_RC_OK);
 	test_judge();
+}
+
+/* ---- what stays ---- */
+
+/* True when the context that was set last has a secret. */
+static bool has_secret(void)
+{
+	size_t i;
+
+	for(i = 0; i < sizeof(last_key); i++)
+		if(last_key[i] != 0)
+			return true;
+	return false;
+}
+
+/* A KeyUpdate or a ticket that comes after the handshake is derived without a
+ * watch: nobody would wipe its secret, which opens what comes next. */
+static void test_unwatched(void)
+{
+	struct ask ask = {"traffic upd", true, EXPAND, "SHA2-256", 32, -1,
+			"traffic upd", 0, 32};
+	unsigned char out[32];
+
+	set_up();
+	tls_kdf_unwatch();
+	CU_ASSERT(derive(ours, &ask, out));
+	CU_ASSERT_FALSE(has_secret());
+	tls_kdf_watch(NULL); /* a handshake of a connection that stays */
+	CU_ASSERT(derive(ours, &ask, out));
+	CU_ASSERT_TRUE(has_secret());
+	tls_kdf_unwatch();
+	CU_ASSERT_FALSE(has_secret());
 }
 
 /* tls_kdf_expand() is HKDF-Expand-Label without a context. */
@@ -392,6 +429,7 @@ void test_kdf_add(void)
 	CU_add_test(suite, "who gets which", test_choice);
 	CU_add_test(suite, "secrets that are watched for", test_watch);
 	CU_add_test(suite, "libraries before 3.0.3", test_old_library);
+	CU_add_test(suite, "secrets after the handshake", test_unwatched);
 	CU_add_test(suite, "keys from a secret", test_expand);
 	CU_add_test(suite, "no memory", test_no_memory);
 }
