@@ -133,7 +133,8 @@ static bool is_before(struct timespec a, struct timespec b)
 	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
-/* The clock of file systems: it goes in steps of some ms. */
+/* No file that changes from now on has an earlier time: file systems take
+ * theirs from the clock that goes in steps of some ms. */
 static struct timespec file_time(void)
 {
 	struct timespec now;
@@ -143,11 +144,15 @@ static struct timespec file_time(void)
 }
 
 /* Not the time of the contents, which a copy may bring along. One that is yet
- * to come (the clock was put back) says nothing. */
+ * to come (the clock was put back) says nothing; by the exact clock, because
+ * since Linux 6.13 a file that somebody looks at has the exact time, which is
+ * ahead of the steps. */
 static void note_time(struct look *look, const struct stat *st)
 {
-	if(!is_before(st->st_ctim, look->since)
-			&& !is_before(file_time(), st->st_ctim))
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if(!is_before(st->st_ctim, look->since) && !is_before(now, st->st_ctim))
 		look->changed = true;
 }
 
