@@ -59,8 +59,8 @@ void bench_fault(const char *what, const char *where)
 
 const char *bench_word(enum bench_target target)
 {
-	static const char *const words[BENCH_TARGETS] = {
-			"own", "openssl", "stock", "plain", "nginx", "raw"};
+	static const char *const words[BENCH_TARGETS] = {"own", "openssl", "stock",
+			"plain", "nginx", "tlsecho", "echo", "raw"};
 
 	return words[target];
 }

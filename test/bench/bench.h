@@ -28,6 +28,8 @@ enum bench_target
 	BENCH_STOCK,   /* the distribution's module */
 	BENCH_PLAIN,   /* no TLS at all */
 	BENCH_NGINX,   /* nginx in front of BENCH_PLAIN */
+	BENCH_TLSECHO, /* OpenSSL on a socket, the least that a server does */
+	BENCH_ECHO,	   /* the same without TLS */
 	BENCH_RAW,	   /* OpenSSL over memory BIOs, in this process */
 	BENCH_TARGETS
 };
@@ -186,7 +188,7 @@ struct bench_server
 	bool up;
 	int port;
 	struct host_kam kam;
-	pid_t nginx; /* 0 = none */
+	pid_t child; /* that is no Kamailio: nginx, echo; 0 = none */
 	char nginx_dir[HOST_PATH_MAX];
 };
 
@@ -255,6 +257,9 @@ double bench_server_us(const struct bench_server *server);
 /* Starts a Kamailio. False = it does not start, counted as a fault. */
 bool bench_server_start(
 		struct bench_server *server, const struct bench_setup *setup);
+
+/* Starts the echo of echo.c on a port of its own. False = no process. */
+bool bench_echo_start(struct bench_server *server, bool tls, bool rsa);
 
 /* Stops a Kamailio; nothing to do when it is not up. */
 void bench_server_stop(struct bench_server *server);

@@ -22,7 +22,8 @@ enum value
 {
 	CPU = 0,
 	RATE,
-	CPU_OVER_PLAIN /* CPU less that of plain TCP in the same round */
+	CPU_OVER_PLAIN, /* CPU less that of plain TCP in the same round */
+	CPU_OVER_ECHO	/* the same, less that of the TCP echo */
 };
 
 /* Median, minimum and maximum of some samples. */
@@ -35,7 +36,8 @@ struct spread
 };
 
 static const char *const titles[BENCH_TARGETS] = {"ours, own", "ours, openssl",
-		"stock", "plain TCP", "nginx + plain", "raw OpenSSL"};
+		"stock", "plain TCP", "nginx + plain", "TLS echo", "TCP echo",
+		"raw OpenSSL"};
 
 static const struct bench_results *all;
 
@@ -66,12 +68,13 @@ static bool value_of(
 {
 	const struct bench_series *row = &all->series[cell * BENCH_TARGETS];
 	const struct bench_series *s = &row[target];
-	double plain = row[BENCH_PLAIN].cpu_us[round];
+	double plain = row[which == CPU_OVER_ECHO ? BENCH_ECHO : BENCH_PLAIN]
+						   .cpu_us[round];
 
 	*out = which == RATE ? s->per_second[round] : s->cpu_us[round];
 	if(*out <= 0)
 		return false;
-	if(which != CPU_OVER_PLAIN)
+	if(which != CPU_OVER_PLAIN && which != CPU_OVER_ECHO)
 		return true;
 	*out -= plain;
 	return plain > 0;
@@ -173,6 +176,10 @@ static const struct ratio_row ratios[] = {
 				CPU_OVER_PLAIN, BENCH_RAW, CPU},
 		{"CPU (ours openssl - plain TCP) / raw", BENCH_HANDSHAKE, BENCH_OPENSSL,
 				CPU_OVER_PLAIN, BENCH_RAW, CPU},
+		{"CPU (TLS echo - TCP echo) / raw", BENCH_HANDSHAKE, BENCH_TLSECHO,
+				CPU_OVER_ECHO, BENCH_RAW, CPU},
+		{"CPU (ours own - plain TCP) / (TLS echo - TCP echo)", BENCH_HANDSHAKE,
+				BENCH_OWN, CPU_OVER_PLAIN, BENCH_TLSECHO, CPU_OVER_ECHO},
 		{"CPU stock / ours own", BENCH_HANDSHAKE, BENCH_STOCK, CPU, BENCH_OWN,
 				CPU},
 		{"CPU stock / ours openssl", BENCH_HANDSHAKE, BENCH_STOCK, CPU,
@@ -185,6 +192,10 @@ static const struct ratio_row ratios[] = {
 				CPU_OVER_PLAIN, BENCH_RAW, CPU},
 		{"CPU (stock - plain TCP) / raw", BENCH_MESSAGE, BENCH_STOCK,
 				CPU_OVER_PLAIN, BENCH_RAW, CPU},
+		{"CPU (TLS echo - TCP echo) / raw", BENCH_MESSAGE, BENCH_TLSECHO,
+				CPU_OVER_ECHO, BENCH_RAW, CPU},
+		{"CPU (ours own - plain TCP) / (TLS echo - TCP echo)", BENCH_MESSAGE,
+				BENCH_OWN, CPU_OVER_PLAIN, BENCH_TLSECHO, CPU_OVER_ECHO},
 		{"CPU ours own / plain TCP", BENCH_MESSAGE, BENCH_OWN, CPU, BENCH_PLAIN,
 				CPU},
 		{"CPU stock / ours own", BENCH_MESSAGE, BENCH_STOCK, CPU, BENCH_OWN,

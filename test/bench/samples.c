@@ -30,7 +30,7 @@ static bool bad[BENCH_TARGETS]; /* no sample in this round */
 static struct bench_load load_for(int target, int ms)
 {
 	struct bench_load load = {.port = bench_servers[target].port,
-			.tls = target != BENCH_PLAIN,
+			.tls = target != BENCH_PLAIN && target != BENCH_ECHO,
 			.version = cell->version,
 			.conns =
 					cell->kind == BENCH_HANDSHAKE ? CONNS_SHAKE : CONNS_MESSAGE,

@@ -4,7 +4,7 @@
  */
 
 /* The servers under test: Kamailio with each TLS module or with none, nginx in
- * front of the latter; their processor, their CPU time, their end.
+ * front of the latter, an echo; their processor, their CPU time, their end.
  * Ends only what it started.
  * One process, one thread, no lock. */
 #define _GNU_SOURCE
@@ -137,9 +137,10 @@ double bench_server_us(const struct bench_server *server)
 	int n = 0;
 	double us = 0;
 
-	if(server->nginx > 0) {
-		n = pids_below(server->nginx, pids, n);
-		n = pids_below(bench_servers[BENCH_PLAIN].kam.pid, pids, n);
+	if(server->child > 0) {
+		n = pids_below(server->child, pids, n);
+		if(server == &bench_servers[BENCH_NGINX])
+			n = pids_below(bench_servers[BENCH_PLAIN].kam.pid, pids, n);
 	} else {
 		n = pids_below(server->kam.pid, pids, n);
 	}
@@ -162,6 +163,8 @@ static const char *params_for(enum bench_target target)
 				   "modparam(\"tls\", \"record_layer\", \"openssl\")\n";
 		case BENCH_STOCK:
 		case BENCH_NGINX:
+		case BENCH_TLSECHO:
+		case BENCH_ECHO:
 		case BENCH_RAW:
 		case BENCH_TARGETS:
 			break;
@@ -293,8 +296,8 @@ static void start_nginx(bool rsa)
 	if(write_nginx_conf(nginx, bench_servers[BENCH_PLAIN].port, rsa)) {
 		bench_pin(false);
 		fflush(NULL);
-		nginx->nginx = fork();
-		if(nginx->nginx == 0) {
+		nginx->child = fork();
+		if(nginx->child == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGTERM);
 			execlp("nginx", "nginx", "-p", nginx->nginx_dir, "-c", conf, "-e",
 					"stderr", (char *)NULL);
@@ -302,23 +305,21 @@ static void start_nginx(bool rsa)
 		}
 		bench_pin(true);
 		while(!(nginx->up = nginx_answers(nginx)) && host_now() < end
-				&& waitpid(nginx->nginx, NULL, WNOHANG) == 0)
+				&& waitpid(nginx->child, NULL, WNOHANG) == 0)
 			host_wait_clock(NGINX_TRY_MS);
 	}
 	if(!nginx->up)
 		bench_fault("does not start", "nginx");
 }
 
-static void stop_nginx(void)
+static void stop_child(struct bench_server *server)
 {
-	struct bench_server *nginx = &bench_servers[BENCH_NGINX];
-
-	if(nginx->nginx > 0) {
-		kill(nginx->nginx, SIGTERM);
-		waitpid(nginx->nginx, NULL, 0);
+	if(server->child > 0) {
+		kill(server->child, SIGTERM);
+		waitpid(server->child, NULL, 0);
 	}
-	nginx->nginx = 0;
-	nginx->up = false;
+	server->child = 0;
+	server->up = false;
 }
 
 /* ---- all of them ---- */
@@ -335,6 +336,11 @@ void bench_servers_start(bool rsa)
 	}
 	if(bench_results.has[BENCH_NGINX] && bench_servers[BENCH_PLAIN].up)
 		start_nginx(rsa);
+	for(i = BENCH_TLSECHO; i <= BENCH_ECHO; i++)
+		if(bench_results.has[i]
+				&& !bench_echo_start(
+						&bench_servers[i], i == BENCH_TLSECHO, rsa))
+			bench_fault("does not start", bench_word((enum bench_target)i));
 	if(!bench_raw_init(host_cert(rsa ? "rsa.pem" : "ecdsa.pem"),
 			   host_cert(rsa ? "rsa.key" : "ecdsa.key")))
 		bench_fault("no certificate", "raw");
@@ -344,7 +350,8 @@ void bench_servers_stop(void)
 {
 	int i;
 
-	stop_nginx();
+	for(i = BENCH_NGINX; i <= BENCH_ECHO; i++)
+		stop_child(&bench_servers[i]);
 	for(i = BENCH_OWN; i <= BENCH_PLAIN; i++)
 		bench_server_stop(&bench_servers[i]);
 }
