@@ -268,7 +268,7 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 {
 	long before;
 	long after;
-	long kept;
+	long kept[2]; /* for reuse, before and after: part of the memory in use */
 
 	judge(run_load(kam, opt, opt->mix, "--count", WARM_COUNT, false) == 0,
 			"warm-up burst");
@@ -278,6 +278,7 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 	counted(kam, opt, "--count", COUNTED_COUNT);
 	empty_caches(kam, opt);
 	before = settled_memory(kam);
+	kept[0] = host_rpc_number(kam, "tls.mem", "cached_bytes");
 	host_procs_changed(kam);
 	if(opt->counted) {
 		counted(kam, opt, "--seconds", opt->seconds);
@@ -294,11 +295,14 @@ static void soak(struct host_kam *kam, const struct soak_options *opt)
 		soak_reload_waits(opt);
 	empty_caches(kam, opt);
 	after = settled_memory(kam);
-	kept = host_rpc_number(kam, "tls.mem", "cached_bytes");
-	printf("shared memory: %ld bytes before, %ld after (%+.1f %% of all in "
-		   "use), and %ld kept for reuse\n",
-			before, after,
-			100.0 * (double)(after - before) / (double)(before + kept), kept);
+	kept[1] = host_rpc_number(kam, "tls.mem", "cached_bytes");
+	printf("shared memory: %ld bytes before, of which %ld kept for reuse, %ld "
+		   "after, of which %ld\n",
+			before, kept[0], after, kept[1]);
+	before -= kept[0];
+	after -= kept[1];
+	printf("shared memory in use: %+.1f %%\n",
+			100.0 * (double)(after - before) / (double)before);
 	/* the host's allocator gives blocks that are larger than asked for, so what
 	 * is kept takes more than its size; a leak per connection would cost far
 	 * more than this */
