@@ -724,6 +724,16 @@ void tls_mem_packed_end(void)
 
 /* ---- private blocks ---- */
 
+static pid_t self; /* 0 = not asked for in this process yet */
+
+/* libc asks the kernel each time, which costs as much as the allocation. */
+static uint64_t self_pid(void)
+{
+	if(self == 0)
+		self = getpid();
+	return (uint64_t)self;
+}
+
 /* N bytes (1 to LARGE_MAX), or NULL. No cache: libc has its own, and gives
  * memory back when it is not used. */
 static void *private_alloc(size_t n)
@@ -736,7 +746,7 @@ static void *private_alloc(size_t n)
 		return NULL;
 	count_block(FIGURE_PRIVATE_BLOCKS, FIGURE_PRIVATE_BYTES,
 			(int64_t)block_size(class));
-	block->maker = (uint64_t)getpid();
+	block->maker = self_pid();
 	block->header.magic = HEADER_PRIVATE;
 	block->header.class = class;
 	return block + 1;
@@ -747,7 +757,7 @@ static void private_free(struct header *header)
 {
 	struct private_header *block = (struct private_header *)(header + 1) - 1;
 
-	if(block->maker != (uint64_t)getpid()) {
+	if(block->maker != self_pid()) {
 		tls_port_log(TLS_LOG_CRIT,
 				"BUG: OpenSSL frees %p, which is private memory of process "
 				"%llu",
@@ -989,6 +999,7 @@ static void shelf_forget(struct shelf *shelf)
 void tls_mem_after_fork(void)
 {
 	/* A thread of the parent may have been inside; it does not exist here. */
+	self = 0;
 	atomic_store(&private_thread, 0);
 	atomic_store(&packing_thread, 0);
 	atomic_store(&cache.owner, 0);
