@@ -17,6 +17,7 @@
 #include "tls_foreign.h"
 #include "tls_guard.h"
 #include "tls_host.h"
+#include "tls_kdf.h"
 #include "tls_keylog.h"
 #include "tls_locking.h"
 #include "tls_metrics.h"
@@ -112,6 +113,15 @@ static enum tls_rc start_keylog(struct tls_err *err)
 	return tls_keylog_init(&args, err);
 }
 
+/* Nobody should have to find out why connections need so much memory. */
+static void note_key_schedule(void)
+{
+	if(tls_cfg_own_records() && !tls_kdf_is_used())
+		LM_NOTICE("OpenSSL's configuration asks for another key schedule "
+				  "than ours: TLS 1.3 connections stay on OpenSSL's record "
+				  "layer\n");
+}
+
 static enum tls_rc start_foreign(struct tls_err *err)
 {
 	const struct tls_settings *s = tls_cfg_settings();
@@ -152,6 +162,7 @@ int tls_init_module(void)
 			|| start_foreign(&err) != TLS_RC_OK
 			|| tls_server_watch_scripts(&err) != TLS_RC_OK)
 		return fail(&err);
+	note_key_schedule();
 	tls_events_init();
 	return 0;
 }

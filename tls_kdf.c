@@ -455,15 +455,31 @@ enum tls_rc tls_kdf_init(struct tls_err *err)
 	}
 	restarts = can_restart(hashes[TLS_KDF_SHA256].hmac);
 	ERR_clear_error(); /* without memory it is slower, no more */
-	/* with the fallback: a provider that is loaded by hand would otherwise
+	/* Who has taken the default provider away wants certain algorithms only.
+	 * With the fallback: a provider that is loaded by hand would otherwise
 	 * end the automatic one, the default */
-	if(!loaded
+	if(!loaded && OSSL_PROVIDER_available(NULL, "default") == 1
 			&& (OSSL_PROVIDER_add_builtin(NULL, PROVIDER, provider_cb) != 1
 					|| OSSL_PROVIDER_try_load(NULL, PROVIDER, 1) == NULL))
 		return tls_ossl_fail(
 				err, TLS_RC_TLS, "this library takes no provider of ours");
 	loaded = true;
 	return TLS_RC_OK;
+}
+
+bool tls_kdf_is_used(void)
+{
+	EVP_KDF *kdf =
+			EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, TLS_KDF_PROPERTIES);
+	bool is_used =
+			kdf != NULL
+			&& strcmp(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf)),
+					   PROVIDER)
+					   == 0;
+
+	EVP_KDF_free(kdf);
+	ERR_clear_error();
+	return is_used;
 }
 
 void tls_kdf_watch(struct tls_kdf_secrets *secrets)

@@ -45,6 +45,11 @@ struct tls_kdf_secrets
  * HMAC or takes no provider; TLS_RC_NOMEM. */
 enum tls_rc tls_kdf_init(struct tls_err *err) TLS_MUST_CHECK;
 
+/* True when contexts made with TLS_KDF_PROPERTIES get our KDF: not when the
+ * library's configuration asks for that of another provider, or has no default
+ * provider, as for FIPS. Main process, after tls_kdf_init(). */
+bool tls_kdf_is_used(void);
+
 /* Until tls_kdf_unwatch(), traffic secrets that this process derives are
  * written to SECRETS (NULL = nowhere), at the moment at which the library
  * changes to their keys, and what one derivation leaves is kept for the next;

@@ -779,6 +779,41 @@ static void test_script_lines(void)
 			"a name that does not exist");
 }
 
+/* Starts the server of CFG with TEXT as the library's own configuration. */
+static bool started_with(
+		const char *text, struct host_kam *kam, struct host_config *cfg)
+{
+	FILE *f = fopen(host_cert("own.cnf"), "w");
+	bool good;
+
+	HOLDS(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, "a file");
+	setenv("OPENSSL_CONF", host_cert("own.cnf"), 1);
+	good = suite_started(kam, cfg);
+	unsetenv("OPENSSL_CONF");
+	return good;
+}
+
+/* The library's own configuration prefers another provider's algorithms. */
+static void test_key_schedule_line(void)
+{
+	static const char text[] =
+			"openssl_conf = all\n[all]\nalg_section = evp\n"
+			"[evp]\ndefault_properties = ?provider=default\n";
+	static const char line[] = "NOTICE&asks for another key schedule&stay on";
+	struct host_config cfg = {.params = ECDSA};
+	struct host_kam kam;
+
+	if(!started_with(text, &kam, &cfg))
+		return;
+	HOLDS(host_log_count(&kam, line) == 1, "the log tells");
+	HOLDS(peer_once(kam.tls_port, NULL), "served all the same");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+	if(!suite_started(&kam, &cfg))
+		return;
+	HOLDS(host_log_count(&kam, line) == 0, "nothing to tell");
+	HOLDS(host_stop(&kam, SIGTERM), "clean stop");
+}
+
 /* The library's own configuration loads a provider under a name that it does
  * not know. */
 static void test_provider_line(void)
@@ -788,15 +823,9 @@ static void test_provider_line(void)
 			"default = plain\ncopy = other\n[plain]\nactivate = 1\n"
 			"[other]\nmodule = legacy.so\nactivate = 1\n";
 	struct host_config cfg = {.params = ECDSA};
-	FILE *f = fopen(host_cert("copy.cnf"), "w");
 	struct host_kam kam;
-	bool good;
 
-	HOLDS(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, "a file");
-	setenv("OPENSSL_CONF", host_cert("copy.cnf"), 1);
-	good = suite_started(&kam, &cfg);
-	unsetenv("OPENSSL_CONF");
-	if(!good)
+	if(!started_with(text, &kam, &cfg))
 		return;
 	HOLDS(host_log_count(&kam, "WARNING&OpenSSL's configuration loads the "
 							   "provider \"copy\"&provider_quirks_config")
@@ -813,6 +842,7 @@ static const struct suite_test tests[] = {{"JSON-RPC", test_json},
 		{"send timeout", test_send_timeout}, {"key floods", test_key_floods},
 		{"key log", test_keylog}, {"lines", test_lines},
 		{"lines of scripts", test_script_lines},
-		{"line of a provider", test_provider_line}, {NULL, NULL}};
+		{"line of a provider", test_provider_line},
+		{"line of a key schedule", test_key_schedule_line}, {NULL, NULL}};
 
 const struct suite suite_ops = {"ops", NULL, NULL, tests};
