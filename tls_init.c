@@ -118,8 +118,7 @@ static void note_key_schedule(void)
 {
 	if(tls_cfg_own_records() && !tls_kdf_is_used())
 		LM_NOTICE("OpenSSL's configuration asks for another key schedule "
-				  "than ours: TLS 1.3 connections stay on OpenSSL's record "
-				  "layer\n");
+				  "than ours: connections stay on OpenSSL's record layer\n");
 }
 
 static enum tls_rc start_foreign(struct tls_err *err)

@@ -3,8 +3,9 @@
  * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
  */
 
-/* The key schedule of TLS 1.3; see tls_kdf.h. The seam is OpenSSL's
- * provider-kdf(7), the parameters are those of EVP_KDF-TLS13_KDF(7). */
+/* The key schedules of TLS 1.3 and 1.2; see tls_kdf.h. The seam is OpenSSL's
+ * provider-kdf(7), the parameters are those of EVP_KDF-TLS13_KDF(7) and
+ * EVP_KDF-TLS1_PRF(7). */
 
 #include "tls_kdf.h"
 
@@ -23,6 +24,7 @@
 #define CONTEXT_MAX 255 /* the same */
 #define INFO_MAX (2 + 1 + LABEL_MAX + 1 + CONTEXT_MAX)
 #define BLOCKS_MAX 255 /* RFC 5869 s2.3 */
+#define SEEDS_MAX 6	   /* label and seed come in pieces; libssl has five */
 
 /* Made before the first fork, read-only afterwards. */
 static struct hash
@@ -47,8 +49,12 @@ static struct mac
 {
 	EVP_MAC_CTX *ctx;
 	unsigned char key[TLS_KDF_SECRET_MAX]; /* that CTX has; until wiped */
-	size_t n_key;						   /* 0 = none */
+	size_t n_key;						   /* 0 = none, or a longer one */
+	bool used;							   /* CTX has a secret */
 } macs[HASHES];
+
+/* The library's own PRF, for what ours has not: TLS before 1.2, GOST. */
+static EVP_KDF *other_prf;
 
 /* EVP_MAC_init() without a key begins a new message, as it does from OpenSSL
  * 3.0.3 on; before, the finished one went on. Made with the hashes. */
@@ -124,11 +130,13 @@ static bool begin_hmac(struct mac *mac, struct part key)
 			&& CRYPTO_memcmp(mac->key, key.p, key.n) == 0)
 		return EVP_MAC_init(mac->ctx, NULL, 0, NULL) == 1;
 	mac->n_key = 0;
-	if(key.n == 0 || key.n > sizeof(mac->key)
-			|| EVP_MAC_init(mac->ctx, key.p, key.n, NULL) != 1)
+	mac->used = true;
+	if(key.n == 0 || EVP_MAC_init(mac->ctx, key.p, key.n, NULL) != 1)
 		return false;
-	memcpy(mac->key, key.p, key.n);
-	mac->n_key = key.n;
+	if(key.n <= sizeof(mac->key)) {
+		memcpy(mac->key, key.p, key.n);
+		mac->n_key = key.n;
+	}
 	return true;
 }
 
@@ -164,7 +172,7 @@ static void wipe_macs(void)
 	tls_mem_private_begin();
 	ERR_set_mark();
 	for(i = 0; i < HASHES; i++) {
-		if(macs[i].ctx == NULL || macs[i].n_key == 0)
+		if(macs[i].ctx == NULL || !macs[i].used)
 			continue;
 		if(EVP_MAC_init(macs[i].ctx, zeros, hashes[i].size, NULL) != 1) {
 			EVP_MAC_CTX_free(macs[i].ctx); /* which wipes as well */
@@ -172,6 +180,7 @@ static void wipe_macs(void)
 		}
 		OPENSSL_cleanse(macs[i].key, sizeof(macs[i].key));
 		macs[i].n_key = 0;
+		macs[i].used = false;
 	}
 	ERR_pop_to_mark();
 	tls_mem_private_end();
@@ -371,7 +380,7 @@ static int derive_cb(
 			ok = n_out == hashes[request.hash].size && extract(&request, out);
 			break;
 		case EVP_KDF_HKDF_MODE_EXPAND_ONLY:
-			ok = request.key.p != NULL
+			ok = request.key.p != NULL && request.key.n <= TLS_KDF_SECRET_MAX
 				 && expand_label((enum tls_kdf_hash)request.hash, request.key,
 						 request.prefix, request.label, request.data, out,
 						 n_out);
@@ -383,6 +392,96 @@ static int derive_cb(
 	if(ok && request.mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY)
 		note_secret(&request, out, n_out);
 	if(!watching) /* a KeyUpdate or a ticket that libssl reads */
+		wipe_macs();
+	return ok;
+}
+
+struct prf
+{
+	int hash; /* -1 = one that we do not have */
+	struct part secret;
+	struct part seeds[SEEDS_MAX]; /* the first is the label */
+	size_t n_seeds;
+};
+
+/* False when this is nothing for us. */
+static bool read_prf(struct prf *prf, const OSSL_PARAM *param)
+{
+	for(; param != NULL && param->key != NULL; param++) {
+		struct part part = {param->data, param->data_size};
+
+		if(strcmp(param->key, OSSL_KDF_PARAM_DIGEST) == 0) {
+			prf->hash = find_hash(param);
+			continue;
+		}
+		if(strcmp(param->key, OSSL_KDF_PARAM_SECRET) != 0
+				&& strcmp(param->key, OSSL_KDF_PARAM_SEED) != 0)
+			continue;
+		if(param->data_type != OSSL_PARAM_OCTET_STRING)
+			return false;
+		if(strcmp(param->key, OSSL_KDF_PARAM_SECRET) == 0)
+			prf->secret = part;
+		else if(part.n > 0 && prf->n_seeds == SEEDS_MAX)
+			return false;
+		else if(part.n > 0)
+			prf->seeds[prf->n_seeds++] = part;
+	}
+	return prf->hash >= 0 && prf->secret.n > 0 && prf->n_seeds > 0;
+}
+
+/* P_hash of RFC 5246 s5. In a private scope. */
+static bool expand_prf(const struct prf *prf, unsigned char *out, size_t n_out)
+{
+	enum tls_kdf_hash hash = (enum tls_kdf_hash)prf->hash;
+	size_t size = hashes[hash].size;
+	unsigned char a[TLS_KDF_SECRET_MAX];
+	unsigned char block[TLS_KDF_SECRET_MAX];
+	struct part parts[1 + SEEDS_MAX] = {{a, size}};
+	bool ok = hmac(hash, prf->secret, prf->seeds, prf->n_seeds, a);
+
+	memcpy(parts + 1, prf->seeds, prf->n_seeds * sizeof(parts[0]));
+	while(ok && n_out > 0) {
+		size_t n = n_out < size ? n_out : size;
+
+		ok = hmac(hash, prf->secret, parts, 1 + prf->n_seeds, block);
+		if(!ok)
+			break;
+		memcpy(out, block, n);
+		out += n;
+		n_out -= n;
+		if(n_out > 0)
+			ok = hmac(hash, prf->secret, parts, 1, a);
+	}
+	OPENSSL_cleanse(a, sizeof(a));
+	OPENSSL_cleanse(block, sizeof(block));
+	return ok;
+}
+
+/* OSSL_FUNC_kdf_derive of TLS1-PRF. 1 or 0. */
+static int derive_prf_cb(
+		void *ctx, unsigned char *out, size_t n_out, const OSSL_PARAM params[])
+{
+	struct prf prf = {.hash = -1};
+	EVP_KDF_CTX *other;
+	bool ok;
+
+	(void)ctx;
+	if(!read_prf(&prf, params) || n_out == 0) {
+		other = EVP_KDF_CTX_new(other_prf);
+		ok = other != NULL && EVP_KDF_derive(other, out, n_out, params) == 1;
+		EVP_KDF_CTX_free(other);
+		return ok;
+	}
+	tls_mem_private_begin();
+	ok = expand_prf(&prf, out, n_out);
+	tls_mem_private_end();
+	if(ok && watched != NULL && prf.seeds[0].n == 13
+			&& memcmp(prf.seeds[0].p, "key expansion", 13) == 0) {
+		watched->n_block =
+				n_out < TLS_KDF_BLOCK_MAX ? n_out : TLS_KDF_BLOCK_MAX;
+		memcpy(watched->block, out, watched->n_block);
+	}
+	if(!watching)
 		wipe_macs();
 	return ok;
 }
@@ -403,9 +502,16 @@ static const OSSL_DISPATCH kdf_functions[] = {
 		{OSSL_FUNC_KDF_FREECTX, (void (*)(void))free_cb},
 		{OSSL_FUNC_KDF_DERIVE, (void (*)(void))derive_cb}, {0, NULL}};
 
+static const OSSL_DISPATCH prf_functions[] = {
+		{OSSL_FUNC_KDF_NEWCTX, (void (*)(void))new_cb},
+		{OSSL_FUNC_KDF_FREECTX, (void (*)(void))free_cb},
+		{OSSL_FUNC_KDF_DERIVE, (void (*)(void))derive_prf_cb}, {0, NULL}};
+
 static const OSSL_ALGORITHM kdfs[] = {
 		{OSSL_KDF_NAME_TLS1_3_KDF, "provider=" PROVIDER ",tls.hkdf=yes",
 				kdf_functions, "key schedule of TLS 1.3"},
+		{OSSL_KDF_NAME_TLS1_PRF, "provider=" PROVIDER ",tls.hkdf=yes",
+				prf_functions, "PRF of TLS 1.2"},
 		{NULL, NULL, NULL, NULL}};
 
 static const OSSL_ALGORITHM *query_cb(
@@ -453,6 +559,12 @@ enum tls_rc tls_kdf_init(struct tls_err *err)
 			return tls_ossl_fail(err, TLS_RC_TLS,
 					"this library has no key derivation for TLS");
 	}
+	if(other_prf == NULL)
+		other_prf = EVP_KDF_fetch(
+				NULL, OSSL_KDF_NAME_TLS1_PRF, "?provider=default");
+	if(other_prf == NULL)
+		return tls_ossl_fail(
+				err, TLS_RC_TLS, "this library has no key derivation for TLS");
 	restarts = can_restart(hashes[TLS_KDF_SHA256].hmac);
 	ERR_clear_error(); /* without memory it is slower, no more */
 	/* Who has taken the default provider away wants certain algorithms only.

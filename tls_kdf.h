@@ -3,11 +3,11 @@
  * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
  */
 
-/* The key schedule of TLS 1.3 (RFC 8446 s7.1) as a KDF of a built-in provider,
- * which the library prefers for contexts made with TLS_KDF_PROPERTIES. The
- * library's own one fetches and makes five objects for each of some twenty
- * secrets of a handshake; and it gives the traffic secrets away only as text,
- * printed byte by byte.
+/* The key schedules of TLS 1.3 (RFC 8446 s7.1) and TLS 1.2 (RFC 5246 s5) as
+ * KDFs of a built-in provider, which the library prefers for contexts made with
+ * TLS_KDF_PROPERTIES. The library's own ones fetch and make five objects for
+ * each of some twenty secrets of a handshake; and it gives the traffic secrets
+ * away only as text, printed byte by byte.
  * Knows secrets and labels, no connection. Any process; no lock. */
 #ifndef TLS_KDF_H
 #define TLS_KDF_H
@@ -23,6 +23,7 @@
 #define TLS_KDF_PROPERTIES "?tls.hkdf=yes"
 
 #define TLS_KDF_SECRET_MAX 48 /* SHA-384 */
+#define TLS_KDF_BLOCK_MAX 96  /* two keys and IVs of an AEAD suite, and more */
 
 enum tls_kdf_hash
 {
@@ -30,14 +31,17 @@ enum tls_kdf_hash
 	TLS_KDF_SHA384
 };
 
-/* The application traffic secrets of a handshake, RFC 8446 s7.1. Secret; plain
- * data of its owner, who wipes it. */
+/* The secrets of a handshake that protect application data: of TLS 1.3 the
+ * traffic secrets (RFC 8446 s7.1), of TLS 1.2 the key block (RFC 5246 s6.3).
+ * Secret; plain data of its owner, who wipes it. */
 struct tls_kdf_secrets
 {
 	unsigned char client[TLS_KDF_SECRET_MAX];
 	unsigned char server[TLS_KDF_SECRET_MAX];
 	size_t n_client; /* bytes; 0 = not derived yet */
 	size_t n_server;
+	unsigned char block[TLS_KDF_BLOCK_MAX];
+	size_t n_block; /* the beginning that is there; 0 = not derived yet */
 };
 
 /* Makes the provider known to the library. Main process, before the first
@@ -50,7 +54,7 @@ enum tls_rc tls_kdf_init(struct tls_err *err) TLS_MUST_CHECK;
  * provider, as for FIPS. Main process, after tls_kdf_init(). */
 bool tls_kdf_is_used(void);
 
-/* Until tls_kdf_unwatch(), traffic secrets that this process derives are
+/* Until tls_kdf_unwatch(), secrets for application data that this process derives are
  * written to SECRETS (NULL = nowhere), at the moment at which the library
  * changes to their keys, and what one derivation leaves is kept for the next;
  * else it is wiped after each. The caller runs the handshake of one

@@ -86,7 +86,6 @@ struct ended
 
 /* Made before the first fork, read-only afterwards. */
 static EVP_CIPHER *ciphers[SUITES];
-static EVP_KDF *tls12_prf;
 static _Atomic uint64_t *next_id; /* shared memory */
 static struct ended *ended;		  /* shared memory */
 static int keys_index = -1;		  /* ex_data of SSL: its tls_record_keys */
@@ -123,13 +122,10 @@ enum tls_rc tls_record_init(struct tls_err *err)
 			ciphers[i] = EVP_CIPHER_fetch(NULL, suites[i].name, NULL);
 		ERR_clear_error();
 	}
-	if(tls12_prf == NULL)
-		tls12_prf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
 	if(keys_index < 0)
 		keys_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	if(tls12_prf == NULL || keys_index < 0)
-		return tls_ossl_fail(
-				err, TLS_RC_TLS, "this library has no key derivation for TLS");
+	if(keys_index < 0)
+		return tls_ossl_fail(err, TLS_RC_NOMEM, "out of shared memory");
 	if(next_id == NULL) {
 		next_id = tls_port_alloc(sizeof(*next_id));
 		if(next_id == NULL)
@@ -192,40 +188,6 @@ static bool derive_13(struct tls_record *record, enum tls_record_side side)
 				   TLS_RECORD_IV, true);
 }
 
-/* The PRF of RFC 5246 s5 over "key expansion", s6.3. */
-static bool key_block(SSL *ssl, unsigned char *out, size_t n)
-{
-	const EVP_MD *md =
-			SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
-	unsigned char master[SSL_MAX_MASTER_KEY_LENGTH];
-	unsigned char seed[13 + 2 * SSL3_RANDOM_SIZE];
-	size_t n_master = SSL_SESSION_get_master_key(
-			SSL_get0_session(ssl), master, sizeof(master));
-	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(tls12_prf);
-	OSSL_PARAM params[4];
-	bool ok = false;
-
-	memcpy(seed, "key expansion", 13);
-	if(ctx != NULL && md != NULL && n_master > 0
-			&& SSL_get_server_random(ssl, seed + 13, SSL3_RANDOM_SIZE)
-					   == SSL3_RANDOM_SIZE
-			&& SSL_get_client_random(
-					   ssl, seed + 13 + SSL3_RANDOM_SIZE, SSL3_RANDOM_SIZE)
-					   == SSL3_RANDOM_SIZE) {
-		params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
-				(char *)(uintptr_t)EVP_MD_get0_name(md), 0);
-		params[1] = OSSL_PARAM_construct_octet_string(
-				OSSL_KDF_PARAM_SECRET, master, n_master);
-		params[2] = OSSL_PARAM_construct_octet_string(
-				OSSL_KDF_PARAM_SEED, seed, sizeof(seed));
-		params[3] = OSSL_PARAM_construct_end();
-		ok = EVP_KDF_derive(ctx, out, n, params) == 1;
-	}
-	EVP_KDF_CTX_free(ctx);
-	OPENSSL_cleanse(master, sizeof(master));
-	return ok;
-}
-
 /* Keys and IVs of both sides, RFC 5246 s6.3; AEAD suites have no MAC keys.
  * Each side has sent its Finished under them: OpenSSL in one record, the peer
  * in as many as it likes (s6.2.1). */
@@ -234,15 +196,14 @@ static bool derive_12(
 {
 	const struct suite *suite = &suites[record->suite];
 	size_t iv = suite->mode == MODE_CHACHA ? TLS_RECORD_IV : 4;
-	unsigned char block[2 * (TLS_RECORD_KEY_MAX + TLS_RECORD_IV)];
-	size_t n = 2 * (suite->key + iv);
+	const unsigned char *block = keys->secrets.block;
 	bool server = SSL_is_server(ssl) == 1;
 	struct tls_record_half *client =
 			&record->half[server ? TLS_RECORD_READ : TLS_RECORD_WRITE];
 	struct tls_record_half *peer =
 			&record->half[server ? TLS_RECORD_WRITE : TLS_RECORD_READ];
 	bool ok = (!has_explicit(record) || keys->n_head == sizeof(keys->head))
-			  && key_block(ssl, block, n);
+			  && keys->secrets.n_block >= 2 * (suite->key + iv);
 
 	if(ok) {
 		memcpy(client->key, block, suite->key);
@@ -256,7 +217,6 @@ static bool derive_12(
 			record->half[TLS_RECORD_WRITE].explicit =
 					get64(keys->head + TLS_RECORD_HEADER);
 	}
-	OPENSSL_cleanse(block, sizeof(block));
 	return ok;
 }
 
@@ -407,10 +367,12 @@ static uint8_t find_suite(const SSL *ssl)
 
 bool tls_record_suits(const SSL *ssl, const struct tls_record_keys *keys)
 {
-	return find_suite(ssl) != 0
-		   && (SSL_version(ssl) != TLS1_3_VERSION
-				   || (keys->secrets.n_client > 0
-						   && keys->secrets.n_server > 0));
+	const struct tls_kdf_secrets *secrets = &keys->secrets;
+	bool known = SSL_version(ssl) == TLS1_3_VERSION
+						 ? secrets->n_client > 0 && secrets->n_server > 0
+						 : secrets->n_block > 0;
+
+	return known && find_suite(ssl) != 0;
 }
 
 static bool setup_13(struct tls_record *record, const SSL *ssl,

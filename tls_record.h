@@ -76,7 +76,7 @@ struct tls_record
  * tls_record_keys_clear. */
 struct tls_record_keys
 {
-	/* TLS 1.3, from the key schedule (tls_kdf), which runs just when OpenSSL
+	/* from the key schedule (tls_kdf), which for TLS 1.3 runs just when OpenSSL
 	 * changes to them; the caller has it watched */
 	struct tls_kdf_secrets secrets;
 	/* TLS 1.3: records that OpenSSL wrote under our application key */
@@ -125,7 +125,7 @@ enum tls_rc tls_record_init(struct tls_err *err) TLS_MUST_CHECK;
 void tls_record_forget(void);
 
 /* True when the connection SSL, whose handshake is complete, can go on
- * without OpenSSL: an AEAD suite of the table, TLS 1.2, or 1.3 with the
+ * without OpenSSL: an AEAD suite of the table, TLS 1.2 or 1.3, and the
  * secrets in KEYS. They are not there when the library was told to use another
  * KDF than ours (FIPS). */
 bool tls_record_suits(

@@ -468,9 +468,52 @@ bool rig_raw_write(struct rig *rig, const void *data, size_t n)
 
 /* ---- the puppet ---- */
 
+/* The key block of TLS 1.2 (RFC 5246 s6.3) from what the library tells of a
+ * handshake, with its own PRF. */
+static bool key_block(SSL *ssl, unsigned char *out, size_t n)
+{
+	const EVP_MD *md =
+			SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
+	unsigned char master[SSL_MAX_MASTER_KEY_LENGTH];
+	unsigned char seed[13 + 2 * SSL3_RANDOM_SIZE];
+	size_t n_master = SSL_SESSION_get_master_key(
+			SSL_get0_session(ssl), master, sizeof(master));
+	EVP_KDF *prf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(prf);
+	OSSL_PARAM params[4];
+	bool ok = false;
+
+	memcpy(seed, "key expansion", 13);
+	if(ctx != NULL && md != NULL && n_master > 0
+			&& SSL_get_server_random(ssl, seed + 13, SSL3_RANDOM_SIZE)
+					   == SSL3_RANDOM_SIZE
+			&& SSL_get_client_random(
+					   ssl, seed + 13 + SSL3_RANDOM_SIZE, SSL3_RANDOM_SIZE)
+					   == SSL3_RANDOM_SIZE) {
+		params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
+				(char *)(uintptr_t)EVP_MD_get0_name(md), 0);
+		params[1] = OSSL_PARAM_construct_octet_string(
+				OSSL_KDF_PARAM_SECRET, master, n_master);
+		params[2] = OSSL_PARAM_construct_octet_string(
+				OSSL_KDF_PARAM_SEED, seed, sizeof(seed));
+		params[3] = OSSL_PARAM_construct_end();
+		ok = EVP_KDF_derive(ctx, out, n, params) == 1;
+	}
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(prf);
+	OPENSSL_cleanse(master, sizeof(master));
+	return ok;
+}
+
 bool rig_puppet(struct rig *rig)
 {
+	struct tls_kdf_secrets *secrets = &rig->keys.secrets;
 	struct tls_err err;
+
+	secrets->n_block = sizeof(secrets->block);
+	if(SSL_version(rig->raw) != TLS1_3_VERSION
+			&& !key_block(rig->raw, secrets->block, secrets->n_block))
+		return false;
 
 	rig->keys.taken = 1; /* the Finished of an engine is one record */
 	if(tls_record_setup(&rig->puppet, rig->raw, &rig->keys, &err) != TLS_RC_OK)

@@ -93,8 +93,49 @@ static const struct ask asks[] = {
 };
 #define ASKS (sizeof(asks) / sizeof(asks[0]))
 
+struct ask_prf
+{
+	const char *reason;
+	const char *digest;
+	int secret; /* bytes; -1 = left out */
+	int seeds;	/* pieces of 13 bytes after the label */
+	const char *label;
+	size_t n_out;
+};
+
+/* What is not ours goes to the judge, who refuses it or not. */
+static const struct ask_prf prf_asks[] = {
+		{"no digest", NULL, 48, 2, "key expansion", 48},
+		{"a digest of no library", "NO", 48, 2, "key expansion", 48},
+		{"no secret", "SHA2-256", -1, 2, "key expansion", 48},
+		{"an empty secret", "SHA2-256", 0, 2, "key expansion", 48},
+		{"no seed", "SHA2-256", 48, 0, "", 48},
+		{"nothing wanted", "SHA2-256", 48, 2, "key expansion", 0},
+		{"more pieces than libssl has", "SHA2-256", 48, 9, "key expansion", 48},
+		{"TLS 1.1", "MD5-SHA1", 48, 2, "key expansion", 104},
+		{"a digest of another suite", "SHA2-512", 48, 2, "key expansion", 104},
+		{"main secret, X25519", "SHA2-256", 32, 2, "master secret", 48},
+		{"main secret, RSA", "SHA256", 48, 2, "master secret", 48},
+		{"main secret, P-521", "SHA2-384", 66, 1, "extended master secret", 48},
+		{"main secret, a large group", "SHA2-256", 1000, 2, "master secret",
+				48},
+		{"main secret of one byte", "SHA2-256", 1, 2, "master secret", 48},
+		{"key block", "SHA2-256", 48, 2, "key expansion", 40},
+		{"the same secret again, which is not set anew", "SHA2-256", 48, 2,
+				"key expansion", 56},
+		{"key block of SHA-384", "SHA2-384", 48, 2, "key expansion", 88},
+		{"a key block larger than is kept", "SHA2-384", 48, 2, "key expansion",
+				200},
+		{"Finished", "SHA2-256", 48, 1, "server finished", 12},
+		{"exactly one block", "SHA2-256", 48, 2, "key expansion", 32},
+		{"exporter", "SHA2-384", 48, 5, "EXPORTER: of something", 1000},
+};
+#define PRF_ASKS (sizeof(prf_asks) / sizeof(prf_asks[0]))
+
 static EVP_KDF *ours;
 static EVP_KDF *judge;
+static EVP_KDF *our_prf;
+static EVP_KDF *prf_judge;
 
 static unsigned char bytes_of[1024]; /* of keys, salts, contexts */
 
@@ -113,6 +154,10 @@ static void set_up(void)
 	ours = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, TLS_KDF_PROPERTIES);
 	judge = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, "provider=default");
 	CU_ASSERT_FATAL(ours != NULL && judge != NULL && ours != judge);
+	our_prf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, TLS_KDF_PROPERTIES);
+	prf_judge = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, "provider=default");
+	CU_ASSERT_FATAL(
+			our_prf != NULL && prf_judge != NULL && our_prf != prf_judge);
 }
 
 static OSSL_PARAM octets(const char *name, size_t from, int n)
@@ -177,6 +222,87 @@ static void test_judge(void)
 		ERR_clear_error();
 	}
 	tls_kdf_unwatch();
+}
+
+static bool derive_prf(
+		EVP_KDF *kdf, const struct ask_prf *ask, unsigned char *out)
+{
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+	OSSL_PARAM params[16];
+	OSSL_PARAM *p = params;
+	bool ok;
+	int i;
+
+	if(ask->digest != NULL)
+		*p++ = OSSL_PARAM_construct_utf8_string(
+				OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)ask->digest, 0);
+	if(ask->secret >= 0)
+		*p++ = octets(OSSL_KDF_PARAM_SECRET, 0, ask->secret);
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED,
+			(char *)(uintptr_t)ask->label, strlen(ask->label));
+	for(i = 0; i < ask->seeds; i++)
+		*p++ = octets(OSSL_KDF_PARAM_SEED, 100 + 20 * (size_t)i, 13);
+	/* as libssl has it for what it has not */
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, NULL, 0);
+	*p = OSSL_PARAM_construct_end();
+	ok = ctx != NULL && EVP_KDF_derive(ctx, out, ask->n_out, params) == 1;
+	EVP_KDF_CTX_free(ctx);
+	return ok;
+}
+
+static void test_prf(void)
+{
+	static unsigned char out[OUT_MAX];
+	static unsigned char want[OUT_MAX];
+	struct tls_kdf_secrets secrets;
+	size_t i;
+
+	set_up();
+	for(i = 0; i < PRF_ASKS; i++) {
+		const struct ask_prf *ask = &prf_asks[i];
+		bool good = derive_prf(prf_judge, ask, want);
+		bool is_block = strcmp(ask->label, "key expansion") == 0 && i > 8;
+		size_t n =
+				ask->n_out < TLS_KDF_BLOCK_MAX ? ask->n_out : TLS_KDF_BLOCK_MAX;
+
+		ERR_clear_error();
+		memset(&secrets, 0, sizeof(secrets));
+		tls_kdf_watch(&secrets);
+		expect(derive_prf(our_prf, ask, out) == good, ask->reason);
+		tls_kdf_unwatch();
+		ERR_clear_error();
+		if(good)
+			expect(memcmp(out, want, ask->n_out) == 0, ask->reason);
+		expect(secrets.n_block == (is_block ? n : 0)
+						&& memcmp(secrets.block, want, secrets.n_block) == 0,
+				ask->reason);
+	}
+}
+
+static void test_prf_no_memory(void)
+{
+	const struct ask_prf *ask = &prf_asks[PRF_ASKS - 1];
+	unsigned char want[1000];
+	unsigned char out[1000];
+	unsigned long k;
+	bool failed = true;
+
+	set_up();
+	CU_ASSERT(derive_prf(prf_judge, ask, want));
+	for(k = 1; failed && k < 500; k++) {
+		tls_kdf_forget();
+		port_stub_fail_at(k);
+		if(derive_prf(our_prf, ask, out))
+			expect(memcmp(out, want, ask->n_out) == 0, "a wrong secret");
+		failed = port_stub_failed();
+		port_stub_fail_at(0);
+		expect(derive_prf(our_prf, ask, out)
+						&& memcmp(out, want, ask->n_out) == 0,
+				"after a failure");
+		ERR_clear_error();
+	}
+	CU_ASSERT(!failed && k > 5);
+	tls_kdf_forget();
 }
 
 /* Wrong types, which libssl never gives. */
@@ -425,6 +551,8 @@ void test_kdf_add(void)
 	CU_pSuite suite = CU_add_suite("kdf", NULL, NULL);
 
 	CU_add_test(suite, "against the library's own", test_judge);
+	CU_add_test(suite, "PRF of TLS 1.2", test_prf);
+	CU_add_test(suite, "PRF, no memory", test_prf_no_memory);
 	CU_add_test(suite, "parameters of wrong types", test_types);
 	CU_add_test(suite, "who gets which", test_choice);
 	CU_add_test(suite, "secrets that are watched for", test_watch);
