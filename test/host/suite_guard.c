@@ -905,7 +905,7 @@ static void test_low_memory(void)
 static const int left_kb[] = {0, 20, 45, 70, 110};
 
 #define N_LEFT (sizeof(left_kb) / sizeof(left_kb[0]))
-#define EXHAUSTIONS 20
+#define EXHAUSTIONS 100
 
 /* A peer that calls while nothing is left: served or ended, in time. Returns
  * whether it was served. */
