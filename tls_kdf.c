@@ -126,12 +126,14 @@ struct part
 /* Makes MAC begin a message under KEY. */
 static bool begin_hmac(struct mac *mac, struct part key)
 {
+	if(key.n == 0)
+		return false; /* nothing that TLS derives from */
 	if(restarts && mac->n_key == key.n
 			&& CRYPTO_memcmp(mac->key, key.p, key.n) == 0)
 		return EVP_MAC_init(mac->ctx, NULL, 0, NULL) == 1;
 	mac->n_key = 0;
 	mac->used = true;
-	if(key.n == 0 || EVP_MAC_init(mac->ctx, key.p, key.n, NULL) != 1)
+	if(EVP_MAC_init(mac->ctx, key.p, key.n, NULL) != 1)
 		return false;
 	if(key.n <= sizeof(mac->key)) {
 		memcpy(mac->key, key.p, key.n);
@@ -429,7 +431,8 @@ static bool read_prf(struct prf *prf, const OSSL_PARAM *param)
 	return prf->hash >= 0 && prf->secret.n > 0 && prf->n_seeds > 0;
 }
 
-/* P_hash of RFC 5246 s5. In a private scope. */
+/* P_hash of RFC 5246 s5. OUT overlaps nothing that it is made of. In a private
+ * scope. */
 static bool expand_prf(const struct prf *prf, unsigned char *out, size_t n_out)
 {
 	enum tls_kdf_hash hash = (enum tls_kdf_hash)prf->hash;
@@ -579,19 +582,23 @@ enum tls_rc tls_kdf_init(struct tls_err *err)
 	return TLS_RC_OK;
 }
 
-bool tls_kdf_is_used(void)
+/* True when contexts made with TLS_KDF_PROPERTIES get our algorithm NAME. */
+static bool is_ours(const char *name)
 {
-	EVP_KDF *kdf =
-			EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, TLS_KDF_PROPERTIES);
-	bool is_used =
-			kdf != NULL
-			&& strcmp(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf)),
-					   PROVIDER)
-					   == 0;
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, name, TLS_KDF_PROPERTIES);
+	bool ours = kdf != NULL
+				&& strcmp(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf)),
+						   PROVIDER)
+						   == 0;
 
 	EVP_KDF_free(kdf);
 	ERR_clear_error();
-	return is_used;
+	return ours;
+}
+
+bool tls_kdf_is_used(void)
+{
+	return is_ours(OSSL_KDF_NAME_TLS1_3_KDF) && is_ours(OSSL_KDF_NAME_TLS1_PRF);
 }
 
 void tls_kdf_watch(struct tls_kdf_secrets *secrets)

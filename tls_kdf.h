@@ -49,7 +49,7 @@ struct tls_kdf_secrets
  * HMAC or takes no provider; TLS_RC_NOMEM. */
 enum tls_rc tls_kdf_init(struct tls_err *err) TLS_MUST_CHECK;
 
-/* True when contexts made with TLS_KDF_PROPERTIES get our KDF: not when the
+/* True when contexts made with TLS_KDF_PROPERTIES get our KDFs: not when the
  * library's configuration asks for that of another provider, or has no default
  * provider, as for FIPS. Main process, after tls_kdf_init(). */
 bool tls_kdf_is_used(void);

@@ -724,7 +724,7 @@ void tls_mem_packed_end(void)
 
 /* ---- private blocks ---- */
 
-static pid_t self; /* 0 = not asked for in this process yet */
+static _Atomic pid_t self; /* 0 = not asked for in this process yet */
 
 /* libc asks the kernel each time, which costs as much as the allocation. */
 static uint64_t self_pid(void)

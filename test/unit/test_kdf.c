@@ -340,9 +340,9 @@ static void test_types(void)
 	tls_kdf_unwatch();
 }
 
-static const char *provider_for(const char *properties)
+static const char *provider_for(const char *algorithm, const char *properties)
 {
-	EVP_KDF *kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_3_KDF, properties);
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, algorithm, properties);
 	const char *name =
 			kdf != NULL ? OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf))
 						: "none";
@@ -355,15 +355,22 @@ static const char *provider_for(const char *properties)
  * approved algorithms does not get ours. */
 static void test_choice(void)
 {
+	static const char *const names[] = {
+			OSSL_KDF_NAME_TLS1_3_KDF, OSSL_KDF_NAME_TLS1_PRF};
 	EVP_MD *md;
+	size_t i;
 
 	set_up();
-	CU_ASSERT_STRING_EQUAL(provider_for(TLS_KDF_PROPERTIES), "tls_hkdf");
-	CU_ASSERT_STRING_EQUAL(provider_for(NULL), "default");
-	CU_ASSERT_STRING_EQUAL(provider_for("provider=default"), "default");
-	CU_ASSERT_STRING_EQUAL(provider_for("fips=yes,"
-										"?tls.hkdf=yes"),
-			"none");
+	for(i = 0; i < 2; i++) {
+		CU_ASSERT_STRING_EQUAL(
+				provider_for(names[i], TLS_KDF_PROPERTIES), "tls_hkdf");
+		CU_ASSERT_STRING_EQUAL(provider_for(names[i], NULL), "default");
+		CU_ASSERT_STRING_EQUAL(
+				provider_for(names[i], "provider=default"), "default");
+		CU_ASSERT_STRING_EQUAL(
+				provider_for(names[i], "fips=yes,?tls.hkdf=yes"), "none");
+	}
+	CU_ASSERT(tls_kdf_is_used());
 	ERR_clear_error();
 	/* what we do not have comes from where it always came */
 	md = EVP_MD_fetch(NULL, "SHA2-256", TLS_KDF_PROPERTIES);
@@ -420,7 +427,7 @@ typedef int (*mac_init_fn)(
 		EVP_MAC_CTX *, const unsigned char *, size_t, const OSSL_PARAM[]);
 
 static bool old_library;
-static unsigned char last_key[64]; /* that a context was given */
+static unsigned char last_key[1024]; /* that a context was given */
 
 /* Interposed for the whole test program: what OpenSSL 3.0.2 does. */
 int EVP_MAC_init(EVP_MAC_CTX *ctx, const unsigned char *key, size_t n,
@@ -450,9 +457,11 @@ static void test_old_library(void)
 	old_library = true;
 	CU_ASSERT_EQUAL_FATAL(tls_kdf_init(&err), TLS_RC_OK);
 	test_judge();
+	test_prf();
 	old_library = false;
 	CU_ASSERT_EQUAL_FATAL(tls_kdf_init(&err), TLS_RC_OK);
 	test_judge();
+	test_prf();
 }
 
 /* ---- what stays ---- */
@@ -474,17 +483,31 @@ static void test_unwatched(void)
 {
 	struct ask ask = {"traffic upd", true, EXPAND, "SHA2-256", 32, -1,
 			"traffic upd", 0, 32};
+	struct ask_prf prf = {"", "SHA2-256", 300, 2, "master secret", 32};
 	unsigned char out[32];
 
 	set_up();
 	tls_kdf_unwatch();
 	CU_ASSERT(derive(ours, &ask, out));
 	CU_ASSERT_FALSE(has_secret());
+	CU_ASSERT(derive_prf(our_prf, &prf, out));
+	CU_ASSERT_FALSE(has_secret());
 	tls_kdf_watch(NULL); /* a handshake of a connection that stays */
 	CU_ASSERT(derive(ours, &ask, out));
 	CU_ASSERT_TRUE(has_secret());
 	tls_kdf_unwatch();
 	CU_ASSERT_FALSE(has_secret());
+	tls_kdf_watch(NULL);
+	CU_ASSERT(derive_prf(our_prf, &prf, out));
+	CU_ASSERT_TRUE(has_secret());
+	tls_kdf_unwatch();
+	CU_ASSERT_FALSE(has_secret());
+	tls_kdf_watch(NULL);
+	CU_ASSERT(derive_prf(our_prf, &prf, out));
+	ask.key = 0; /* must not be taken for the one that was too long to note */
+	CU_ASSERT_FALSE(derive(ours, &ask, out));
+	ERR_clear_error();
+	tls_kdf_unwatch();
 }
 
 /* tls_kdf_expand() is HKDF-Expand-Label without a context. */
