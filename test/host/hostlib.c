@@ -9,6 +9,8 @@
 #define _GNU_SOURCE
 #include "hostlib.h"
 
+#define REST_MS 1000 /* until a server that is to stop is at rest */
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -540,6 +542,20 @@ static void await_processes(struct host_kam *kam)
 		await_sleep(kam, kam->procs[i], end);
 }
 
+/* Waits for a moment in which every process sleeps. A signal ends a worker
+ * wherever it is (main.c: sig_usr()): inside the allocator of the shared memory
+ * it leaves half a list, over which the main process may fall when it frees
+ * everything. A server under load is not waited for. */
+static void await_rest(struct host_kam *kam)
+{
+	long end = host_now() + REST_MS;
+	int i;
+
+	note_procs(kam);
+	for(i = 0; i < kam->n_procs; i++)
+		await_sleep(kam, kam->procs[i], end);
+}
+
 int host_procs_changed(struct host_kam *kam)
 {
 	pid_t old[HOST_PROCS_MAX];
@@ -688,7 +704,7 @@ bool host_stop(struct host_kam *kam, int signo)
 
 	if(!kam->pid)
 		return false;
-	note_procs(kam);
+	await_rest(kam);
 	kill(kam->pid, signo);
 	if(!host_wait_end(kam, HOST_STOP_MS)) {
 		fprintf(stderr, "did not stop: %s\n", kam->log);
