@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tls_engine.h"
+#include "tls_kdf.h"
 #include "tls_mem.h"
 #include "tls_ossl.h"
 #include "tls_params.h"
@@ -554,7 +555,7 @@ static void keep_libraries(struct libraries *all)
 static int shared_provider_cb(OSSL_PROVIDER *provider, void *arg)
 {
 	static const char *const own[] = {
-			"default", "base", "legacy", "fips", "null"};
+			TLS_KDF_PROVIDER, "default", "base", "legacy", "fips", "null"};
 	const char *name = OSSL_PROVIDER_get0_name(provider);
 	size_t i;
 

@@ -16,10 +16,6 @@
 #include "tls_mem.h"
 #include "tls_ossl.h"
 
-/* Sorts behind "default": who asks without properties, such as another library
- * in this process, gets the library's own KDF as before. */
-#define PROVIDER "tls_hkdf"
-
 #define LABEL_MAX 255	/* prefix and label, RFC 8446 s7.1 */
 #define CONTEXT_MAX 255 /* the same */
 #define INFO_MAX (2 + 1 + LABEL_MAX + 1 + CONTEXT_MAX)
@@ -511,9 +507,9 @@ static const OSSL_DISPATCH prf_functions[] = {
 		{OSSL_FUNC_KDF_DERIVE, (void (*)(void))derive_prf_cb}, {0, NULL}};
 
 static const OSSL_ALGORITHM kdfs[] = {
-		{OSSL_KDF_NAME_TLS1_3_KDF, "provider=" PROVIDER ",tls.hkdf=yes",
+		{OSSL_KDF_NAME_TLS1_3_KDF, "provider=" TLS_KDF_PROVIDER ",tls.hkdf=yes",
 				kdf_functions, "key schedule of TLS 1.3"},
-		{OSSL_KDF_NAME_TLS1_PRF, "provider=" PROVIDER ",tls.hkdf=yes",
+		{OSSL_KDF_NAME_TLS1_PRF, "provider=" TLS_KDF_PROVIDER ",tls.hkdf=yes",
 				prf_functions, "PRF of TLS 1.2"},
 		{NULL, NULL, NULL, NULL}};
 
@@ -574,8 +570,10 @@ enum tls_rc tls_kdf_init(struct tls_err *err)
 	 * With the fallback: a provider that is loaded by hand would otherwise
 	 * end the automatic one, the default */
 	if(!loaded && OSSL_PROVIDER_available(NULL, "default") == 1
-			&& (OSSL_PROVIDER_add_builtin(NULL, PROVIDER, provider_cb) != 1
-					|| OSSL_PROVIDER_try_load(NULL, PROVIDER, 1) == NULL))
+			&& (OSSL_PROVIDER_add_builtin(NULL, TLS_KDF_PROVIDER, provider_cb)
+							!= 1
+					|| OSSL_PROVIDER_try_load(NULL, TLS_KDF_PROVIDER, 1)
+							   == NULL))
 		return tls_ossl_fail(
 				err, TLS_RC_TLS, "this library takes no provider of ours");
 	loaded = true;
@@ -588,7 +586,7 @@ static bool is_ours(const char *name)
 	EVP_KDF *kdf = EVP_KDF_fetch(NULL, name, TLS_KDF_PROPERTIES);
 	bool ours = kdf != NULL
 				&& strcmp(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf)),
-						   PROVIDER)
+						   TLS_KDF_PROVIDER)
 						   == 0;
 
 	EVP_KDF_free(kdf);

@@ -22,6 +22,11 @@
  * has no choice and keeps its own. */
 #define TLS_KDF_PROPERTIES "?tls.hkdf=yes"
 
+/* Name of the provider. Sorts behind "default": who asks without properties,
+ * such as another library in this process, gets the library's own KDFs as
+ * before. */
+#define TLS_KDF_PROVIDER "tls_hkdf"
+
 #define TLS_KDF_SECRET_MAX 48 /* SHA-384 */
 #define TLS_KDF_BLOCK_MAX 96  /* two keys and IVs of an AEAD suite, and more */
 
