@@ -9,8 +9,6 @@
 #define _GNU_SOURCE
 #include "hostlib.h"
 
-#define REST_MS 1000 /* until a server that is to stop is at rest */
-
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -35,6 +33,9 @@
 #ifndef TEST_SOURCE_DIR
 #define TEST_SOURCE_DIR "."
 #endif
+
+/* Until a server that is to stop is at rest. */
+#define REST_MS 1000
 
 /* In front of a block (tls_mem.c), and what the host rounds up for most. */
 #define BLOCK_HEADER 16
