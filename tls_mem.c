@@ -649,13 +649,30 @@ static struct header *find(uint32_t class)
 	return header;
 }
 
-/* ---- packed blocks, entered ---- */
+/* ---- scopes: THREAD is the one that is inside, 0 = none ---- */
 
-static bool is_packing_thread(void)
+static bool is_inside(_Atomic uintptr_t *thread)
 {
-	return atomic_load_explicit(&packing_thread, memory_order_relaxed)
+	return atomic_load_explicit(thread, memory_order_relaxed)
 		   == (uintptr_t)pthread_self();
 }
+
+/* When another thread is inside, this one gets single blocks of shared memory:
+ * dearer, but as good. */
+static void scope_begin(_Atomic uintptr_t *thread)
+{
+	uintptr_t nobody = 0;
+
+	atomic_compare_exchange_strong(thread, &nobody, (uintptr_t)pthread_self());
+}
+
+static void scope_end(_Atomic uintptr_t *thread)
+{
+	if(is_inside(thread))
+		atomic_store(thread, 0);
+}
+
+/* ---- packed blocks, entered ---- */
 
 /* Makes a chunk to cut from in place of the one that is used up. */
 static bool chunk_renew(void)
@@ -701,25 +718,19 @@ static struct header *find_packed(uint32_t class)
  * its chunk shall end with it. */
 static void packed_free(struct header *header)
 {
-	if(!is_packing_thread()
+	if(!is_inside(&packing_thread)
 			|| !push(&cache.packed, packed_class(header), header))
 		chunk_leave(chunk_of(header));
 }
 
 void tls_mem_packed_begin(void)
 {
-	uintptr_t nobody = 0;
-
-	/* When another thread is in its scope, this one's blocks are single ones:
-	 * dearer, but as good. */
-	atomic_compare_exchange_strong(
-			&packing_thread, &nobody, (uintptr_t)pthread_self());
+	scope_begin(&packing_thread);
 }
 
 void tls_mem_packed_end(void)
 {
-	if(is_packing_thread())
-		atomic_store(&packing_thread, 0);
+	scope_end(&packing_thread);
 }
 
 /* ---- private blocks ---- */
@@ -771,26 +782,14 @@ static void private_free(struct header *header)
 	tls_port_private_free(block);
 }
 
-static bool is_private_thread(void)
-{
-	return atomic_load_explicit(&private_thread, memory_order_relaxed)
-		   == (uintptr_t)pthread_self();
-}
-
 void tls_mem_private_begin(void)
 {
-	uintptr_t nobody = 0;
-
-	/* When another thread is in its scope, this one gets shared memory:
-	 * dearer, but as good. */
-	atomic_compare_exchange_strong(
-			&private_thread, &nobody, (uintptr_t)pthread_self());
+	scope_begin(&private_thread);
 }
 
 void tls_mem_private_end(void)
 {
-	if(is_private_thread())
-		atomic_store(&private_thread, 0);
+	scope_end(&private_thread);
 }
 
 /* ---- what OpenSSL calls ---- */
@@ -803,11 +802,11 @@ void *tls_mem_alloc(size_t n)
 
 	if(n == 0 || n > LARGE_MAX)
 		return NULL;
-	if(is_private_thread())
+	if(is_inside(&private_thread))
 		return private_alloc(n);
 	class = class_of(n);
 	if(enter()) {
-		packed = class < CHUNK_CLASSES && is_packing_thread();
+		packed = class < CHUNK_CLASSES && is_inside(&packing_thread);
 		header = packed ? find_packed(class) : find(class);
 		if(header != NULL)
 			count_block(
