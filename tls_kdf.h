@@ -71,10 +71,10 @@ void tls_kdf_unwatch(void);
 
 /* HKDF-Expand-Label of RFC 8446 s7.1 with an empty context: N_OUT bytes, at
  * most the length of HASH, to OUT from SECRET, which is as long as HASH. False
- * when memory is short. What it leaves in this process is wiped with WIPE,
- * which the last one of a series of calls has true. */
+ * when memory is short. Several in a row are cheaper inside a watch, at the end
+ * of which what they leave in this process is wiped; else each wipes. */
 bool tls_kdf_expand(enum tls_kdf_hash hash, const unsigned char *secret,
-		const char *label, unsigned char *out, size_t n_out, bool wipe);
+		const char *label, unsigned char *out, size_t n_out);
 
 /* Frees what this process keeps for derivations; it comes anew when needed.
  * Before a fork, and for tests that count memory. */

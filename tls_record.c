@@ -179,13 +179,17 @@ static size_t secret_len(const struct tls_record *record)
 static bool derive_13(struct tls_record *record, enum tls_record_side side)
 {
 	struct tls_record_half *half = &record->half[side];
+	bool ok;
 
 	half->seq = 0;
 	half->epoch++;
-	return tls_kdf_expand(record->hash, half->secret, "key", half->key,
-				   suites[record->suite].key, false)
-		   && tls_kdf_expand(record->hash, half->secret, "iv", half->iv,
-				   TLS_RECORD_IV, true);
+	tls_kdf_watch(NULL);
+	ok = tls_kdf_expand(record->hash, half->secret, "key", half->key,
+				 suites[record->suite].key)
+		 && tls_kdf_expand(
+				 record->hash, half->secret, "iv", half->iv, TLS_RECORD_IV);
+	tls_kdf_unwatch();
+	return ok;
 }
 
 /* Keys and IVs of both sides, RFC 5246 s6.3; AEAD suites have no MAC keys.
@@ -837,8 +841,7 @@ enum tls_rc tls_record_update(struct tls_record *record,
 	bool ok;
 
 	tls_ossl_begin();
-	ok = tls_kdf_expand(
-			record->hash, half->secret, "traffic upd", next, n, false);
+	ok = tls_kdf_expand(record->hash, half->secret, "traffic upd", next, n);
 	if(ok) {
 		memcpy(half->secret, next, n);
 		ok = derive_13(record, side);

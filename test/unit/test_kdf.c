@@ -520,13 +520,16 @@ static void test_expand(void)
 
 	set_up();
 	CU_ASSERT(derive(judge, &ask, want));
-	CU_ASSERT(tls_kdf_expand(
-			TLS_KDF_SHA384, bytes_of, "traffic upd", out, 48, false));
+	CU_ASSERT(tls_kdf_expand(TLS_KDF_SHA384, bytes_of, "traffic upd", out, 48));
 	CU_ASSERT(memcmp(out, want, 48) == 0);
+	CU_ASSERT_FALSE(has_secret());
 	memset(out, 0, sizeof(out));
-	CU_ASSERT(tls_kdf_expand(
-			TLS_KDF_SHA384, bytes_of, "traffic upd", out, 48, true));
+	tls_kdf_watch(NULL); /* of a series */
+	CU_ASSERT(tls_kdf_expand(TLS_KDF_SHA384, bytes_of, "traffic upd", out, 48));
 	CU_ASSERT(memcmp(out, want, 48) == 0);
+	CU_ASSERT_TRUE(has_secret());
+	tls_kdf_unwatch();
+	CU_ASSERT_FALSE(has_secret());
 }
 
 /* Whatever allocation fails, the answer is the right one or none, the next one
