@@ -337,8 +337,7 @@ bool peer_send_raw(struct peer *p, const void *data, size_t n, size_t chop)
 	return true;
 }
 
-/* Sends what OpenSSL has produced. */
-static bool flush(struct peer *p)
+bool peer_flush(struct peer *p)
 {
 	char *data;
 	long n = BIO_get_mem_data(p->wbio, &data);
@@ -383,7 +382,7 @@ static bool again(struct peer *p, int ret, long end)
 {
 	int why = SSL_get_error(p->ssl, ret);
 
-	flush(p);
+	peer_flush(p);
 	if(why == SSL_ERROR_WANT_READ)
 		return fill(p, end);
 	fail(p, why == SSL_ERROR_ZERO_RETURN ? PEER_NOTIFY : PEER_FAILED);
@@ -399,7 +398,7 @@ bool peer_handshake(struct peer *p, int ms)
 		ERR_clear_error();
 		ret = SSL_do_handshake(p->ssl);
 		if(ret == 1)
-			return flush(p);
+			return peer_flush(p);
 		if(!again(p, ret, end))
 			return false;
 	}
@@ -421,7 +420,7 @@ size_t peer_seal(
 	long len;
 
 	ERR_clear_error();
-	flush(p);
+	peer_flush(p);
 	if(SSL_write(p->ssl, data, (int)n) <= 0)
 		return 0;
 	len = BIO_get_mem_data(p->wbio, &sealed);
@@ -443,7 +442,7 @@ bool peer_send(struct peer *p, const void *data, size_t n)
 		ERR_clear_error();
 		ret = SSL_write(p->ssl, data, (int)n);
 		if(ret > 0)
-			return flush(p);
+			return peer_flush(p);
 		if(!again(p, ret, end))
 			return false;
 	}
@@ -467,7 +466,7 @@ bool peer_await(struct peer *p, size_t n, int ms)
 		else if(!again(p, ret, end))
 			return false;
 	}
-	return !p->ssl || flush(p);
+	return !p->ssl || peer_flush(p);
 }
 
 size_t peer_sip(struct peer *p, int ms)
@@ -507,7 +506,7 @@ void peer_notify(struct peer *p)
 {
 	if(p->ssl) {
 		SSL_shutdown(p->ssl);
-		flush(p);
+		peer_flush(p);
 	}
 	shutdown(p->fd, SHUT_WR);
 }

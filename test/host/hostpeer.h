@@ -111,6 +111,9 @@ bool peer_accept(struct peer *p, int lfd, const struct peer_opt *opt, int ms);
 /* Seals and sends N bytes (plain when no TLS); chopped as P says. */
 bool peer_send(struct peer *p, const void *data, size_t n);
 
+/* Sends what OpenSSL has produced for P; true also when that is nothing. */
+bool peer_flush(struct peer *p);
+
 /* Sends N raw bytes around TLS, CHOP bytes a segment (0 = all at once). */
 bool peer_send_raw(struct peer *p, const void *data, size_t n, size_t chop);
 

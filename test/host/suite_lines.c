@@ -326,14 +326,10 @@ static void test_values(void)
 /* Sends a ClientHello on the TCP connection P. */
 static bool say_hello(struct peer *p)
 {
-	char hello[4096];
-	int n;
-
 	if(!peer_tls_prepare(p, NULL, false))
 		return false;
 	SSL_do_handshake(p->ssl);
-	n = BIO_read(p->wbio, hello, sizeof(hello));
-	return n > 0 && peer_send_raw(p, hello, (size_t)n, 0);
+	return BIO_pending(p->wbio) > 0 && peer_flush(p);
 }
 
 /* Gone when it has our answer, and gone before. */
@@ -445,14 +441,10 @@ static int relayed(struct host_kam *kam, struct peer *in, struct peer *p,
 /* Asks the client at P for a new handshake. */
 static bool ask_again(struct peer *p)
 {
-	char out[256];
-	int n;
-
 	if(SSL_renegotiate(p->ssl) != 1)
 		return false;
 	SSL_do_handshake(p->ssl);
-	n = BIO_read(p->wbio, out, sizeof(out));
-	return n > 0 && peer_send_raw(p, out, (size_t)n, 0);
+	return BIO_pending(p->wbio) > 0 && peer_flush(p);
 }
 
 /* A server that we call and that wants to renegotiate all the time. */
