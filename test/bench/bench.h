@@ -81,9 +81,11 @@ struct bench_hold
 {
 	bool done;
 	int conns;
-	long pings;	 /* answered */
-	long lost;	 /* connections or answers */
-	double core; /* of one processor, 0 to 1 */
+	long pings;	   /* answered */
+	long lost;	   /* connections or answers */
+	double core;   /* of one processor, 0 to 1 */
+	double empty;  /* the same, before the first connection */
+	double silent; /* the same, connections there, no keep-alive */
 	double seconds;
 };
 

@@ -23,6 +23,7 @@
 #define IDLE_SHM_MB 256
 #define HOLD_SHM_MB 1024
 #define HOLD_PERIOD_S 60
+#define REST_MS 15000 /* a server's timers, with or without connections */
 #define VERSIONS 2
 
 /* The receive buffer has the host's own default size. */
@@ -182,6 +183,15 @@ void bench_idle_run(void)
 
 /* ---- keep-alives ---- */
 
+/* Share of one processor that SERVER takes while no one asks for anything. */
+static double core_at_rest(const struct bench_server *server)
+{
+	double from = bench_server_us(server);
+
+	host_wait_clock(REST_MS);
+	return (bench_server_us(server) - from) / 1e3 / REST_MS;
+}
+
 static void hold_one(int target)
 {
 	struct bench_setup setup = {.target = (enum bench_target)target,
@@ -201,8 +211,10 @@ static void hold_one(int target)
 	if(!bench_server_start(&server, &setup))
 		return;
 	load.port = server.port;
+	out->empty = core_at_rest(&server);
 	set = bench_client_open(&load);
 	if(set) {
+		out->silent = core_at_rest(&server);
 		load.ping = true;
 		load.ms = bench_size.hold_s * 1000;
 		load.rate = bench_size.hold / HOLD_PERIOD_S;

@@ -321,13 +321,17 @@ static void hold_table(FILE *f)
 	int t;
 
 	fputs("| target | connections | seconds | answered | lost | "
-		  "share of one processor |\n|---|---|---|---|---|---|\n",
+		  "share of one processor | silent | before the first |\n"
+		  "|---|---|---|---|---|---|---|---|\n",
 			f);
 	for(t = 0; t <= BENCH_PLAIN; t++) {
 		h = &all->hold[t];
 		if(h->done)
-			fprintf(f, "| %s | %d | %.0f | %ld | %ld | %.2f %% |\n", titles[t],
-					h->conns, h->seconds, h->pings, h->lost, h->core * 100);
+			fprintf(f,
+					"| %s | %d | %.0f | %ld | %ld | %.2f %% | %.2f %% | "
+					"%.2f %% |\n",
+					titles[t], h->conns, h->seconds, h->pings, h->lost,
+					h->core * 100, h->silent * 100, h->empty * 100);
 	}
 	fputc('\n', f);
 }
