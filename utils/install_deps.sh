@@ -51,6 +51,7 @@ packages_of()
 		fuzz) echo "clang" ;;
 		# nginx and the distribution's TLS module are rivals, never linked to.
 		bench) echo "openssl nginx libnginx-mod-stream gnuplot-nox procps" \
+				"valgrind libc6-dbg" \
 				"$(stock_module)" ;;
 		debian13) echo "debootstrap debian-archive-keyring" ;;
 		*) echo "$1" ;;

@@ -124,6 +124,7 @@ static void options(void)
 	bench_size.hold_s = number("HOLD_S", 60, 600);
 	bench_size.names = number("NAMES", quick ? 1000 : 10000, 20000);
 	bench_size.passes = number("PASSES", quick ? 2 : 16, 100);
+	bench_size.count_all = !quick;
 	for(t = 0; t < BENCH_TARGETS; t++)
 		r->has[t] = bench_wanted("TARGETS", bench_word((enum bench_target)t));
 	if(host_version() < STOCK_VERSION_MIN)
@@ -159,6 +160,8 @@ static void measure(void)
 		bench_hold_run();
 	if(bench_wanted("PARTS", "profiles"))
 		bench_profiles_run();
+	if(bench_wanted("PARTS", "count"))
+		bench_count_run();
 	for(rsa = 0; rsa < 2 && bench_wanted("PARTS", "cpu"); rsa++) {
 		bench_servers_start(rsa);
 		bench_samples_run(rsa);
@@ -168,6 +171,8 @@ static void measure(void)
 
 int main(void)
 {
+	if(getenv(BENCH_COUNT_RAW))
+		return bench_count_raw(getenv(BENCH_COUNT_RAW));
 	signal(SIGPIPE, SIG_IGN);
 	raise_files();
 	bench_pin(true);

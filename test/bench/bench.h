@@ -65,6 +65,7 @@ struct bench_series
 	uint32_t *latency; /* us, BENCH_PACED only; owned */
 	int n_latency;
 	char cipher[BENCH_CIPHER_MAX]; /* version, suite and group agreed on */
+	double instructions; /* of a piece of work, user; 0 = not counted */
 };
 
 /* Shared memory of one idle connection, bytes; by version 0 = 1.2, 1 = 1.3. */
@@ -208,22 +209,24 @@ struct bench_setup
 	int shm_mb;
 	const char *config; /* path of a tls.cfg in place of the usual one */
 	int workers;		/* receivers; 0 = as host_config */
+	const char *under;	/* a command that runs it, or NULL */
 };
 
 /* How much is measured. */
 struct bench_size
 {
 	int rounds;
-	int slices;	  /* of a round */
-	int slice_ms; /* each target's turn in a slice */
-	int starts;	  /* of each server */
-	int paced_ms; /* of a round at a fixed rate */
-	int idle;	  /* idle connections */
-	bool minute;  /* and after a minute */
-	int hold;	  /* connections with keep-alives; 0 = none */
-	int hold_s;	  /* seconds of the keep-alives that are measured */
-	int names;	  /* profiles with a name each */
-	int passes;	  /* handshakes with each before they are measured */
+	int slices;		/* of a round */
+	int slice_ms;	/* each target's turn in a slice */
+	int starts;		/* of each server */
+	int paced_ms;	/* of a round at a fixed rate */
+	int idle;		/* idle connections */
+	bool minute;	/* and after a minute */
+	int hold;		/* connections with keep-alives; 0 = none */
+	int hold_s;		/* seconds of the keep-alives that are measured */
+	int names;		/* profiles with a name each */
+	int passes;		/* handshakes with each before they are measured */
+	bool count_all; /* instructions of TLS 1.2 and RSA too */
 };
 
 /* ---- bench.c ---- */
@@ -297,6 +300,18 @@ void bench_starts_run(void);
 double bench_rpc_ms(struct bench_server *server, const char *cmd);
 double bench_idle_rpc_ms(struct bench_server *server);
 
+/* ---- count.c ---- */
+
+/* With this variable the program is only the floor, for callgrind. */
+#define BENCH_COUNT_RAW "BENCH_COUNT_RAW"
+
+/* Instructions of servers and floor, counted by callgrind. */
+void bench_count_run(void);
+
+/* What the floor's own process does: ARGS is "CELL LIMIT", CELL a number in
+ * bench_cells. Returns an exit code. */
+int bench_count_raw(const char *args);
+
 /* ---- profiles.c ---- */
 
 /* Thousands of profiles: start, reload, memory, handshakes. */
@@ -354,6 +369,7 @@ struct bench_raw
 {
 	double us; /* CPU of the server side */
 	long count;
+	long limit; /* set before: end after so many; 0 = only after MS */
 };
 
 /* Loads the server's certificate and key. False = said why on stderr. */

@@ -233,6 +233,64 @@ static void ratio_table(FILE *f)
 	fputc('\n', f);
 }
 
+/* A - LESS, or A alone when that is no target; 0 = was not counted. */
+static double counted(int cell, int a, int less)
+{
+	const struct bench_series *row = &all->series[cell * BENCH_TARGETS];
+
+	if(less == BENCH_TARGETS)
+		return row[a].instructions;
+	return row[a].instructions > 0 && row[less].instructions > 0
+				   ? row[a].instructions - row[less].instructions
+				   : 0;
+}
+
+static void counted_ratio(FILE *f, double over, double under)
+{
+	if(over > 0 && under > 0)
+		fprintf(f, " %.2f |", over / under);
+	else
+		fputs(" - |", f);
+}
+
+static void count_table(FILE *f)
+{
+	static const int targets[] = {
+			BENCH_OWN, BENCH_OPENSSL, BENCH_STOCK, BENCH_PLAIN, BENCH_RAW};
+	enum
+	{
+		ALONE = BENCH_TARGETS
+	};
+	size_t i;
+	int c;
+
+	fputs("| thousands |", f);
+	for(i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
+		fprintf(f, " %s |", titles[targets[i]]);
+	fputs(" (own - plain TCP) / raw | stock / own | (stock - plain TCP) / raw "
+		  "|\n|---|---|---|---|---|---|---|---|---|\n",
+			f);
+	for(c = 0; c < bench_n_cells; c++) {
+		if(counted(c, BENCH_OWN, ALONE) <= 0
+				&& counted(c, BENCH_RAW, ALONE) <= 0)
+			continue;
+		fprintf(f, "| %s |", bench_cells[c].name);
+		for(i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
+			if(counted(c, targets[i], ALONE) > 0)
+				fprintf(f, " %.1f |", counted(c, targets[i], ALONE) / 1e3);
+			else
+				fputs(" - |", f);
+		counted_ratio(f, counted(c, BENCH_OWN, BENCH_PLAIN),
+				counted(c, BENCH_RAW, ALONE));
+		counted_ratio(f, counted(c, BENCH_STOCK, ALONE),
+				counted(c, BENCH_OWN, ALONE));
+		counted_ratio(f, counted(c, BENCH_STOCK, BENCH_PLAIN),
+				counted(c, BENCH_RAW, ALONE));
+		fputc('\n', f);
+	}
+	fputc('\n', f);
+}
+
 static int by_latency(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a;
@@ -776,6 +834,11 @@ static void tables(FILE *f, const char *dir)
 	table(f, BENCH_MESSAGE, CPU, 2);
 	fputs("## Requests per second\n\nraw OpenSSL: per second of CPU.\n\n", f);
 	table(f, BENCH_MESSAGE, RATE, 0);
+	fputs("## User instructions of the same\n\n"
+		  "Counted by callgrind: without the kernel, caches and other "
+		  "load.\n\n",
+			f);
+	count_table(f);
 	fputs("## Latency at a fixed rate\n\n", f);
 	if(latency) {
 		latency_table(f, latency);

@@ -192,6 +192,7 @@ bool bench_server_start(
 			.params = params_for(setup->target),
 			.shm_mb = setup->shm_mb ? setup->shm_mb : SERVER_SHM_MB,
 			.tcp_children = setup->workers,
+			.under = setup->under,
 			.no_tls = setup->target == BENCH_PLAIN && setup->bare};
 	const char *trait = setup->rsa ? "rsa" : "ecdsa";
 	char globals[512];

@@ -346,6 +346,7 @@ static void exec_kamailio(
 	const char *prog = getenv("KAMAILIO");
 	char cfg_path[HOST_PATH_MAX + 16];
 	char mem[16];
+	char under[HOST_PATH_MAX];
 	char *argv[24];
 	int n = 0;
 	int fd = open(kam->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
@@ -361,6 +362,13 @@ static void exec_kamailio(
 		setenv("LD_PRELOAD", cfg->preload, 1);
 	snprintf(cfg_path, sizeof(cfg_path), "%s/kamailio.cfg", kam->dir);
 	snprintf(mem, sizeof(mem), "%d", cfg->shm_mb ? cfg->shm_mb : 64);
+	if(cfg->under) {
+		snprintf(under, sizeof(under), "exec %s \"$@\"", cfg->under);
+		argv[n++] = "sh";
+		argv[n++] = "-c";
+		argv[n++] = under;
+		argv[n++] = "sh";
+	}
 	argv[n++] = (char *)(prog ? prog : "kamailio");
 	argv[n++] = "-DD";
 	argv[n++] = "-E";

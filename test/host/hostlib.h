@@ -39,6 +39,7 @@ struct host_config
 	const char *module;	   /* TLS module; default the one under test, "tls.so"
 							  the one in the server's own folder */
 	const char *preload;   /* LD_PRELOAD */
+	const char *under;	   /* a command that runs it, as valgrind; or NULL */
 	const char *input;	   /* typed on its terminal; NULL = it has none */
 	int tcp_children;	   /* default 2 */
 	int udp_children;	   /* default 1 */

@@ -1,0 +1,279 @@
+/*
+ * TLS transport module for Kamailio.
+ * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
+ */
+
+/* How many instructions a handshake and a message take, counted by callgrind:
+ * a number that no other load of the machine changes. It leaves out the kernel,
+ * the caches and how processes take turns.
+ * A server cannot be asked in between, so it is started once with some work,
+ * and once more for each cell with the same and that cell's.
+ * One process, one thread, no lock. */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#define BASE 10		/* of each cell: what is made once is made */
+#define MORE 40		/* pieces of work that are counted */
+#define RAW_FEW 16	/* the same of the floor, whose messages come in */
+#define RAW_MANY 64 /* batches of 16 */
+#define GIVE_UP_MS 60000
+#define PATH_ROOM 600
+
+#ifndef TEST_BUILD_DIR
+#define TEST_BUILD_DIR "."
+#endif
+
+static char folder[] = TEST_BUILD_DIR "/count.XXXXXX";
+
+/* Handshakes and small messages are. */
+static bool is_counted(int c)
+{
+	const struct bench_cell *cell = &bench_cells[c];
+
+	if(cell->kind == BENCH_PACED || cell->bytes != 400
+			|| !bench_wanted("CELLS", cell->name))
+		return false;
+	return bench_size.count_all
+		   || (!cell->rsa && cell->version == TLS1_3_VERSION);
+}
+
+/* Has the certificate any cell? */
+static bool any_counted(bool rsa)
+{
+	int c;
+
+	for(c = 0; c < bench_n_cells; c++)
+		if(is_counted(c) && bench_cells[c].rsa == rsa)
+			return true;
+	return false;
+}
+
+static struct bench_series *row_of(int cell)
+{
+	return &bench_results.series[cell * BENCH_TARGETS];
+}
+
+/* ---- callgrind's files ---- */
+
+/* Sum over the files of the run NAME, which are removed; 0 = there is none. */
+static double take_sum(const char *name)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	char path[PATH_ROOM];
+	char line[512];
+	double sum = 0;
+	double one;
+	FILE *f;
+
+	while(dir && (entry = readdir(dir)) != NULL) {
+		if(strncmp(entry->d_name, name, strlen(name)) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%.256s", folder, entry->d_name);
+		f = fopen(path, "r");
+		while(f && fgets(line, sizeof(line), f))
+			if(sscanf(line, "summary: %lf", &one) == 1)
+				sum += one;
+		if(f)
+			fclose(f);
+		unlink(path);
+	}
+	if(dir)
+		closedir(dir);
+	return sum;
+}
+
+/* ---- servers ---- */
+
+/* N pieces of the work of CELL. */
+static bool work(const struct bench_server *server, bool tls,
+		const struct bench_cell *cell, int n)
+{
+	struct bench_load load = {.port = server->port,
+			.tls = tls,
+			.version = cell->version,
+			.conns = 1,
+			.bytes = cell->bytes,
+			.ms = GIVE_UP_MS,
+			.count = n};
+	struct bench_done done = {0};
+	struct bench_set *set;
+	int i;
+
+	if(cell->kind == BENCH_HANDSHAKE) {
+		bench_client_handshakes(&load, &done);
+		return done.failed == 0 && done.count == n;
+	}
+	load.ms = 0;
+	set = bench_client_open(&load);
+	for(i = 0; set && i < n; i++)
+		bench_client_requests(set, &load, &done);
+	bench_client_close(set);
+	return done.failed == 0 && done.count == n;
+}
+
+/* Instructions of a server that does BASE pieces of work of each cell of its
+ * certificate, and MORE of CELL, which may be NULL; 0 = failed. */
+static double count_server(int target, bool rsa, const struct bench_cell *cell)
+{
+	struct bench_setup setup = {
+			.target = (enum bench_target)target, .rsa = rsa, .workers = 1};
+	bool tls = target != BENCH_PLAIN;
+	char under[PATH_ROOM];
+	struct bench_server server;
+	double sum;
+	bool ok;
+	int c;
+
+	snprintf(under, sizeof(under),
+			"valgrind -q --tool=callgrind --callgrind-out-file=%s/server.%%p",
+			folder);
+	setup.under = under;
+	ok = bench_server_start(&server, &setup);
+	for(c = 0; ok && c < bench_n_cells; c++)
+		if(is_counted(c) && bench_cells[c].rsa == rsa)
+			ok = work(&server, tls, &bench_cells[c],
+					cell == &bench_cells[c] ? BASE + MORE : BASE);
+	bench_server_stop(&server);
+	sum = take_sum("server.");
+	return ok ? sum : 0;
+}
+
+static void count_target(int target, bool rsa)
+{
+	double base = count_server(target, rsa, NULL);
+	double sum;
+	int c;
+
+	for(c = 0; c < bench_n_cells; c++) {
+		if(!is_counted(c) || bench_cells[c].rsa != rsa)
+			continue;
+		sum = base > 0 ? count_server(target, rsa, &bench_cells[c]) : 0;
+		if(sum > base)
+			row_of(c)[target].instructions = (sum - base) / MORE;
+		else
+			bench_fault("not counted", bench_word((enum bench_target)target));
+	}
+}
+
+/* Plain TCP has no certificate. */
+static void copy_plain(void)
+{
+	int to;
+	int from;
+
+	for(to = 0; to < bench_n_cells; to++)
+		for(from = 0; from < bench_n_cells; from++)
+			if(is_counted(to) && is_counted(from) && bench_cells[to].rsa
+					&& !bench_cells[from].rsa
+					&& bench_cells[to].kind == bench_cells[from].kind)
+				row_of(to)[BENCH_PLAIN].instructions =
+						row_of(from)[BENCH_PLAIN].instructions;
+}
+
+/* ---- the floor ---- */
+
+int bench_count_raw(const char *args)
+{
+	const struct bench_cell *cell;
+	struct bench_raw raw = {0};
+	char certs[PATH_ROOM];
+	char cert[PATH_ROOM + 16];
+	char key[PATH_ROOM + 16];
+	int c;
+
+	if(sscanf(args, "%d %ld %599s", &c, &raw.limit, certs) != 3 || c < 0
+			|| c >= bench_n_cells)
+		return 2;
+	cell = &bench_cells[c];
+	snprintf(cert, sizeof(cert), "%s/%s.pem", certs,
+			cell->rsa ? "rsa" : "ecdsa");
+	snprintf(key, sizeof(key), "%s/%s.key", certs, cell->rsa ? "rsa" : "ecdsa");
+	if(!bench_raw_init(cert, key))
+		return 1;
+	if(cell->kind == BENCH_HANDSHAKE)
+		bench_raw_handshakes(cell->version, GIVE_UP_MS, &raw);
+	else
+		bench_raw_messages(cell->version, cell->bytes, GIVE_UP_MS, &raw);
+	return raw.count == raw.limit ? 0 : 1;
+}
+
+/* Instructions of the server side for LIMIT pieces of work; 0 = failed. */
+static double count_raw(int cell, long limit)
+{
+	char args[PATH_ROOM];
+	char command[PATH_ROOM * 2];
+	char self[PATH_ROOM];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	double sum;
+	int status;
+
+	if(n < 0)
+		return 0;
+	self[n] = '\0';
+	snprintf(args, sizeof(args), "%d %ld %s", cell, limit, host_certs());
+	setenv(BENCH_COUNT_RAW, args, 1);
+	snprintf(command, sizeof(command),
+			"valgrind -q --tool=callgrind --toggle-collect='serve_*' "
+			"--callgrind-out-file=%s/raw.%%p '%s'",
+			folder, self);
+	status = system(command);
+	unsetenv(BENCH_COUNT_RAW);
+	sum = take_sum("raw.");
+	return status == 0 ? sum : 0;
+}
+
+static void count_floor(void)
+{
+	double few;
+	double many;
+	int c;
+
+	for(c = 0; c < bench_n_cells; c++) {
+		if(!is_counted(c))
+			continue;
+		few = count_raw(c, RAW_FEW);
+		many = few > 0 ? count_raw(c, RAW_MANY) : 0;
+		if(many > few)
+			row_of(c)[BENCH_RAW].instructions =
+					(many - few) / (RAW_MANY - RAW_FEW);
+		else
+			bench_fault("not counted", "raw");
+	}
+}
+
+void bench_count_run(void)
+{
+	int t;
+
+	printf("bench: instructions\n");
+	fflush(stdout);
+	if(!mkdtemp(folder)) {
+		bench_fault("no folder for callgrind", "count");
+		return;
+	}
+	/* the server's processes may be another user's */
+	chmod(folder, 0777);
+	for(t = 0; t <= BENCH_PLAIN; t++) {
+		if(!bench_results.has[t])
+			continue;
+		if(any_counted(false))
+			count_target(t, false);
+		if(t != BENCH_PLAIN && any_counted(true))
+			count_target(t, true);
+	}
+	if(bench_results.has[BENCH_PLAIN])
+		copy_plain();
+	if(bench_results.has[BENCH_RAW])
+		count_floor();
+	rmdir(folder);
+}
