@@ -179,17 +179,13 @@ static size_t secret_len(const struct tls_record *record)
 static bool derive_13(struct tls_record *record, enum tls_record_side side)
 {
 	struct tls_record_half *half = &record->half[side];
-	bool ok;
 
 	half->seq = 0;
 	half->epoch++;
-	tls_kdf_watch(NULL);
-	ok = tls_kdf_expand(record->hash, half->secret, "key", half->key,
-				 suites[record->suite].key)
-		 && tls_kdf_expand(
-				 record->hash, half->secret, "iv", half->iv, TLS_RECORD_IV);
-	tls_kdf_unwatch();
-	return ok;
+	return tls_kdf_expand(record->hash, half->secret, "key", half->key,
+				   suites[record->suite].key)
+		   && tls_kdf_expand(
+				   record->hash, half->secret, "iv", half->iv, TLS_RECORD_IV);
 }
 
 /* Keys and IVs of both sides, RFC 5246 s6.3; AEAD suites have no MAC keys.
@@ -429,8 +425,10 @@ enum tls_rc tls_record_setup(struct tls_record *record, SSL *ssl,
 	record->tls13 = SSL_version(ssl) == TLS1_3_VERSION;
 	record->fragment = agreed_fragment(ssl);
 	record->id = atomic_fetch_add(next_id, 1);
+	tls_kdf_watch(NULL); /* all keys in one series */
 	ok = record->tls13 ? setup_13(record, ssl, keys)
 					   : derive_12(record, ssl, keys);
+	tls_kdf_unwatch();
 	if(ok)
 		return TLS_RC_OK;
 	tls_record_clear(record);
@@ -841,11 +839,13 @@ enum tls_rc tls_record_update(struct tls_record *record,
 	bool ok;
 
 	tls_ossl_begin();
+	tls_kdf_watch(NULL);
 	ok = tls_kdf_expand(record->hash, half->secret, "traffic upd", next, n);
 	if(ok) {
 		memcpy(half->secret, next, n);
 		ok = derive_13(record, side);
 	}
+	tls_kdf_unwatch();
 	OPENSSL_cleanse(next, sizeof(next));
 	if(!ok)
 		return tls_ossl_fail(err, TLS_RC_TLS, "could not change record keys");
