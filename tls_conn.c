@@ -70,6 +70,7 @@ struct tls_conn
 	size_t n_in;
 	/* owned; constant while it is the newest. Read without the lock. */
 	struct tls_info *_Atomic info;
+	uint64_t info_room[TLS_INFO_ROOM]; /* of the first one, when it fits */
 	/* owned; what the own record layer needs of a running handshake, NULL
 	 * when the connection stays on OpenSSL and after the handshake */
 	struct tls_record_keys *keys;
@@ -509,7 +510,7 @@ static enum tls_rc change_layer(struct tls_conn *conn, struct tls_err *err)
 static enum tls_rc add_info(struct tls_conn *conn)
 {
 	struct tls_info *info = conn->info;
-	enum tls_rc rc = tls_info_add(&info, conn->ssl);
+	enum tls_rc rc = tls_info_add(&info, conn->ssl, conn->info_room);
 
 	atomic_store_explicit(&conn->info, info, memory_order_release);
 	return rc;

@@ -177,19 +177,23 @@ static void fill(struct tls_info *info, SSL *ssl, const struct told *told)
 	write_down(info, told);
 }
 
-enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl)
+enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl, void *place)
 {
 	struct told told = listen_to(ssl);
-	struct tls_info *fresh;
+	struct tls_info *fresh = place;
+	size_t n = sizeof(*fresh) + told.n_alpn + 1 + told.n_name + 1 + told.n_der;
 	unsigned int again = *info != NULL ? (*info)->again + 1 : 0;
 
 	if(again > TLS_INFO_AGAIN_MAX)
 		return TLS_RC_LIMIT;
-	fresh = tls_port_alloc(
-			sizeof(*fresh) + told.n_alpn + 1 + told.n_name + 1 + told.n_der);
+	if(again > 0 || n > TLS_INFO_ROOM * sizeof(uint64_t))
+		fresh = NULL;
+	if(fresh == NULL)
+		fresh = tls_port_alloc(n);
 	if(fresh == NULL)
 		return TLS_RC_NOMEM;
 	memset(fresh, 0, sizeof(*fresh));
+	fresh->placed = fresh == place;
 	fresh->again = again;
 	fill(fresh, ssl, &told);
 	if((told.cert != NULL && told.n_der == 0
@@ -210,7 +214,8 @@ void tls_info_free(struct tls_info **info)
 
 		tls_der_drop(&(*info)->shared);
 		tls_der_drop(&(*info)->between);
-		tls_port_free(*info);
+		if(!(*info)->placed)
+			tls_port_free(*info);
 		*info = older;
 	}
 }

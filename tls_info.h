@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tls_err.h"
 
@@ -39,6 +40,7 @@ struct tls_info
 	struct tls_info *older;
 	unsigned int again; /* how many there are */
 	bool resumed;
+	bool placed;		 /* in the caller's room, not in a block of its own */
 	bool peer_presented; /* the peer has shown a certificate */
 	int version;		 /* wire number, 0x0304 for TLS 1.3 */
 	/* algorithm (EVP_PKEY id) of our certificate that the handshake used; 0 =
@@ -70,11 +72,16 @@ struct tls_info
 	const char *server_name; /* lower case; NULL when none */
 };
 
+/* Room for the facts of most handshakes, in words of 8 bytes: 56 bytes for ALPN
+ * and server name, and no certificate but a shared one. */
+#define TLS_INFO_ROOM ((sizeof(struct tls_info) + 56) / sizeof(uint64_t))
+
 /* Makes *INFO from SSL, whose handshake is complete; what *INFO was goes behind
- * it. TLS_RC_OK; TLS_RC_NOMEM or TLS_RC_LIMIT (too many handshakes) with *INFO
- * unchanged. Under the connection's lock. */
+ * it. The first one is put into PLACE when it fits: TLS_INFO_ROOM words that
+ * live as long as *INFO; NULL = none. TLS_RC_OK; TLS_RC_NOMEM or TLS_RC_LIMIT
+ * (too many handshakes) with *INFO unchanged. Under the connection's lock. */
 enum tls_rc tls_info_add(
-		struct tls_info **info, struct ssl_st *ssl) TLS_MUST_CHECK;
+		struct tls_info **info, struct ssl_st *ssl, void *place) TLS_MUST_CHECK;
 
 /* Frees *INFO and all before it and sets it to NULL; NULL is fine. Any
  * process, when nobody reads any more. */

@@ -40,9 +40,10 @@ static void test_unfilled(void)
 	CU_ASSERT_PTR_NULL(none);
 }
 
-/* Two plain ends with a certificate of the client, handshake done. */
-static void connect_plain(
-		struct engine_pair *pair, SSL_CTX *ctx[2], int version)
+/* Two plain ends, handshake done: the client asks for NAME and has shown a
+ * certificate when the server ASKS for one. */
+static void connect_as(struct engine_pair *pair, SSL_CTX *ctx[2], int version,
+		const char *name, bool asks)
 {
 	int end;
 
@@ -54,9 +55,16 @@ static void connect_plain(
 		SSL_CTX_load_verify_file(ctx[end], pki_path("ca.pem"));
 		engine_pair_raw(pair, end, ctx[end]);
 	}
-	SSL_set_verify(pair->raw[0], SSL_VERIFY_PEER, NULL);
-	SSL_set_tlsext_host_name(pair->raw[1], "Unit.EXAMPLE");
+	SSL_set_verify(
+			pair->raw[0], asks ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	SSL_set_tlsext_host_name(pair->raw[1], name);
 	CU_ASSERT_TRUE_FATAL(engine_pair_handshake(pair));
+}
+
+static void connect_plain(
+		struct engine_pair *pair, SSL_CTX *ctx[2], int version)
+{
+	connect_as(pair, ctx, version, "Unit.EXAMPLE", true);
 }
 
 static void disconnect(struct engine_pair *pair, SSL_CTX *ctx[2])
@@ -106,11 +114,13 @@ static void test_facts(void)
 
 	for(i = 0; i < 2; i++) {
 		connect_plain(&pair, ctx, fact_rows[i].version);
-		CU_ASSERT_EQUAL_FATAL(tls_info_add(&info, pair.raw[0]), TLS_RC_OK);
+		CU_ASSERT_EQUAL_FATAL(
+				tls_info_add(&info, pair.raw[0], NULL), TLS_RC_OK);
 		check_facts(info, pair.raw[0], fact_rows[i].text);
 		/* a second handshake keeps the first facts: a script may read them */
 		first = info;
-		CU_ASSERT_EQUAL_FATAL(tls_info_add(&info, pair.raw[0]), TLS_RC_OK);
+		CU_ASSERT_EQUAL_FATAL(
+				tls_info_add(&info, pair.raw[0], NULL), TLS_RC_OK);
 		CU_ASSERT_PTR_NOT_EQUAL(info, first);
 		CU_ASSERT_PTR_EQUAL(info->older, first);
 		check_facts(first, pair.raw[0], fact_rows[i].text);
@@ -135,14 +145,65 @@ static void test_bounded(void)
 	connect_plain(&pair, ctx, TLS1_2_VERSION);
 	live = engine_live_blocks();
 	for(i = 0; i <= TLS_INFO_AGAIN_MAX; i++)
-		CU_ASSERT_EQUAL(tls_info_add(&info, pair.raw[0]), TLS_RC_OK);
+		CU_ASSERT_EQUAL(tls_info_add(&info, pair.raw[0], NULL), TLS_RC_OK);
 	last = info;
 	for(i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(tls_info_add(&info, pair.raw[0]), TLS_RC_LIMIT);
+		CU_ASSERT_EQUAL(tls_info_add(&info, pair.raw[0], NULL), TLS_RC_LIMIT);
 	CU_ASSERT_PTR_EQUAL(info, last);
 	tls_info_free(&info);
 	CU_ASSERT_EQUAL(engine_live_blocks(), live);
 	disconnect(&pair, ctx);
+}
+
+/* 54 characters: with the zero bytes behind name and ALPN just what fits. */
+#define NAME_54 "a23456789.a23456789.a23456789.a23456789.a23456789.test"
+
+static const struct
+{
+	const char *reason;
+	const char *name;
+	int end;   /* whose facts */
+	bool asks; /* for the client's certificate */
+	bool placed;
+} place_rows[] = {
+		{"a name that is too long by one", NAME_54 "s", 0, false, false},
+		{"a certificate that is no one else's", "unit.test", 0, true, false},
+		{"the longest name", NAME_54, 0, false, true},
+		{"a server's certificate is shared", NAME_54, 1, true, true},
+};
+
+static void test_place(void)
+{
+	uint64_t room[TLS_INFO_ROOM + 1];
+	struct tls_info *info, *first;
+	struct engine_pair pair;
+	SSL_CTX *ctx[2];
+	size_t i, live;
+
+	for(i = 0; i < sizeof(place_rows) / sizeof(place_rows[0]); i++) {
+		connect_as(&pair, ctx, TLS1_3_VERSION, place_rows[i].name,
+				place_rows[i].asks);
+		live = engine_live_blocks();
+		memset(room, 0x5a, sizeof(room));
+		info = NULL;
+		CU_ASSERT_EQUAL_FATAL(
+				tls_info_add(&info, pair.raw[place_rows[i].end], room),
+				TLS_RC_OK);
+		if(((void *)info == room) != place_rows[i].placed)
+			CU_FAIL(place_rows[i].reason);
+		CU_ASSERT_EQUAL(room[TLS_INFO_ROOM], 0x5a5a5a5a5a5a5a5a);
+		CU_ASSERT_STRING_EQUAL(info->server_name, place_rows[i].name);
+		/* the room is taken: the next handshake must not write there */
+		first = info;
+		CU_ASSERT_EQUAL_FATAL(
+				tls_info_add(&info, pair.raw[place_rows[i].end], room),
+				TLS_RC_OK);
+		CU_ASSERT_PTR_NOT_EQUAL(info, room);
+		CU_ASSERT_STRING_EQUAL(first->server_name, place_rows[i].name);
+		tls_info_free(&info);
+		CU_ASSERT_EQUAL(engine_live_blocks(), live);
+		disconnect(&pair, ctx);
+	}
 }
 
 static void test_no_memory(void)
@@ -157,7 +218,7 @@ static void test_no_memory(void)
 	live = engine_live_blocks();
 	for(k = 1;; k++) {
 		engine_fail_at(k);
-		if(tls_info_add(&info, pair.raw[0]) == TLS_RC_OK)
+		if(tls_info_add(&info, pair.raw[0], NULL) == TLS_RC_OK)
 			break;
 		CU_ASSERT_PTR_NULL(info);
 		CU_ASSERT_EQUAL(engine_live_blocks(), live);
@@ -176,5 +237,6 @@ void test_info_add(void)
 	CU_add_test(suite, "nothing known", test_unfilled);
 	CU_add_test(suite, "facts", test_facts);
 	CU_add_test(suite, "renegotiations are bounded", test_bounded);
+	CU_add_test(suite, "room of the caller", test_place);
 	CU_add_test(suite, "no memory", test_no_memory);
 }
