@@ -172,17 +172,6 @@ static const char *params_for(enum bench_target target)
 	return NULL;
 }
 
-/* Newer servers close what has not sent a whole request for a while, start
- * that clock with the first byte of a handshake, and limit the connections of
- * one address. */
-static const char *limits(void)
-{
-	return host_version() >= 6 ? "tcp_msg_data_timeout=3600\n"
-								 "tcp_msg_read_timeout=3600\n"
-								 "tcp_accept_iplimit=0\n"
-							   : "";
-}
-
 bool bench_server_start(
 		struct bench_server *server, const struct bench_setup *setup)
 {
@@ -199,7 +188,7 @@ bool bench_server_start(
 	char text[512];
 	char params[HOST_PATH_MAX + 64];
 
-	snprintf(globals, sizeof(globals), "%s%s%s", base_globals, limits(),
+	snprintf(globals, sizeof(globals), "%s%s%s", base_globals, host_no_limits(),
 			setup->globals ? setup->globals : "");
 	cfg.globals = globals;
 	snprintf(text, sizeof(text),

@@ -632,6 +632,14 @@ int host_version(void)
 	return major;
 }
 
+const char *host_no_limits(void)
+{
+	return host_version() >= 6 ? "tcp_msg_data_timeout=3600\n"
+								 "tcp_msg_read_timeout=3600\n"
+								 "tcp_accept_iplimit=0\n"
+							   : "";
+}
+
 bool host_start(struct host_kam *kam, const struct host_config *cfg)
 {
 	char answer[256];

@@ -106,6 +106,11 @@ bool host_mapped(
 /* First number of the version that "kamailio -v" tells; 0 = no answer. */
 int host_version(void);
 
+/* Core settings for many or silent connections: newer servers close what has
+ * not sent a whole request for a while, start that clock with the first byte
+ * of a handshake, and limit the connections of one address. */
+const char *host_no_limits(void);
+
 /* Notes the worker pids. Returns how many of those noted before are gone. */
 int host_procs_changed(struct host_kam *kam);
 

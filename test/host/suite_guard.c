@@ -363,10 +363,17 @@ static const char *source_of(int i)
 	return text;
 }
 
-/* Room for as many connections as a test may be told to open. */
-#define LARGE                                                \
-	"tcp_max_connections=20000\ntls_max_connections=20000\n" \
-	"tcp_rd_buf_size=4096\nopen_files_limit=20000\n"
+/* Settings with room for as many connections as a test may be told to open. */
+static const char *large(void)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text),
+			"tcp_max_connections=20000\ntls_max_connections=20000\n"
+			"tcp_rd_buf_size=4096\nopen_files_limit=20000\n%s",
+			host_no_limits());
+	return text;
+}
 
 /* handshake_timeout with N connections: they must all be there for a while
  * before the first has to go. */
@@ -524,7 +531,7 @@ static void test_half_open(void)
 	struct host_config cfg = {.allocator = "fm",
 			.tcp_children = 4,
 			.shm_mb = 1024,
-			.globals = LARGE};
+			.globals = large()};
 	int n = suite_number("HALF_OPEN", HALF_OPEN);
 	char params[256];
 	struct host_kam kam;
@@ -639,7 +646,7 @@ static int slowest(struct peer *p, unsigned int *cseq, int good)
 static void test_long_list(void)
 {
 	static struct peer peers[LISTED_MAX];
-	struct host_config cfg = {.shm_mb = 1024, .globals = LARGE};
+	struct host_config cfg = {.shm_mb = 1024, .globals = large()};
 	int n = suite_number("LISTED", LISTED);
 	struct host_kam kam;
 	unsigned int cseq = 1;
