@@ -942,8 +942,10 @@ int host_log_bad(struct host_kam *kam)
 	static const char bad[] = " BUG|CRITICAL:|freeing a|overwritten|"
 							  "killed by signal|exited by a signal|"
 							  "dumped core|double free|corrupted";
-	/* the host's processes say so of each other while they stop */
-	static const char noise[] = "CRITICAL:&pass_fd.c|read from tcp child";
+	/* the host's processes say so of each other while they stop, and when one
+	 * is so busy that a connection for it has to wait, which is all that is */
+	static const char noise[] =
+			"CRITICAL:&pass_fd.c|read from tcp child|queue full";
 
 	return count_lines(kam, bad, noise, 0);
 }
