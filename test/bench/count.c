@@ -3,9 +3,9 @@
  * Licence: GPL-2.0-or-later with the OpenSSL exception, see COPYING.
  */
 
-/* How many instructions a handshake and a message take, counted by callgrind:
- * a number that no other load of the machine changes. It leaves out the kernel,
- * the caches and how processes take turns.
+/* How many instructions a handshake and a message take, counted by callgrind.
+ * Other load of the machine changes them only by what the server's timers do
+ * meanwhile. They leave out the kernel, the caches and how processes take turns.
  * A server cannot be asked in between, so it is started once with some work,
  * and once more for each cell with the same and that cell's.
  * One process, one thread, no lock. */
@@ -16,15 +16,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/ssl.h>
 
-#define BASE 10		/* of each cell: what is made once is made */
-#define MORE 40		/* pieces of work that are counted */
+#define BASE 10 /* of each cell: what is made once is made */
+#define MORE 40 /* handshakes that are counted */
+#define MORE_MESSAGES 400
 #define RAW_FEW 16	/* the same of the floor, whose messages come in */
 #define RAW_MANY 64 /* batches of 16 */
+/* whatever the user's own settings for it are */
+#define VALGRIND \
+	"valgrind -q --command-line-only=yes --vgdb=no --tool=callgrind"
 #define GIVE_UP_MS 60000
 #define PATH_ROOM 600
 
@@ -64,14 +67,21 @@ static struct bench_series *row_of(int cell)
 
 /* ---- callgrind's files ---- */
 
-/* Sum over the files of the run NAME, which are removed; 0 = there is none. */
-static double take_sum(const char *name)
+/* What the files of a run tell. */
+struct sum
+{
+	double instructions;
+	int processes; /* each has written a file; 0 = the run has failed */
+};
+
+/* Sum over the files of the run NAME, which are removed. */
+static struct sum take_sum(const char *name)
 {
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
 	char path[PATH_ROOM];
 	char line[512];
-	double sum = 0;
+	struct sum sum = {0};
 	double one;
 	FILE *f;
 
@@ -81,8 +91,10 @@ static double take_sum(const char *name)
 		snprintf(path, sizeof(path), "%s/%.256s", folder, entry->d_name);
 		f = fopen(path, "r");
 		while(f && fgets(line, sizeof(line), f))
-			if(sscanf(line, "summary: %lf", &one) == 1)
-				sum += one;
+			if(sscanf(line, "summary: %lf", &one) == 1) {
+				sum.instructions += one;
+				sum.processes++;
+			}
 		if(f)
 			fclose(f);
 		unlink(path);
@@ -121,45 +133,54 @@ static bool work(const struct bench_server *server, bool tls,
 	return done.failed == 0 && done.count == n;
 }
 
-/* Instructions of a server that does BASE pieces of work of each cell of its
- * certificate, and MORE of CELL, which may be NULL; 0 = failed. */
-static double count_server(int target, bool rsa, const struct bench_cell *cell)
+static int more_of(const struct bench_cell *cell)
+{
+	return cell->kind == BENCH_HANDSHAKE ? MORE : MORE_MESSAGES;
+}
+
+/* A server that does BASE pieces of work of each cell of its certificate, and
+ * more_of(CELL) of CELL, which may be NULL. */
+static struct sum count_server(
+		int target, bool rsa, const struct bench_cell *cell)
 {
 	struct bench_setup setup = {
 			.target = (enum bench_target)target, .rsa = rsa, .workers = 1};
 	bool tls = target != BENCH_PLAIN;
 	char under[PATH_ROOM];
 	struct bench_server server;
-	double sum;
+	struct sum sum;
 	bool ok;
 	int c;
 
 	snprintf(under, sizeof(under),
-			"valgrind -q --tool=callgrind --callgrind-out-file=%s/server.%%p",
-			folder);
+			VALGRIND " --callgrind-out-file='%s/server.%%p'", folder);
 	setup.under = under;
 	ok = bench_server_start(&server, &setup);
 	for(c = 0; ok && c < bench_n_cells; c++)
 		if(is_counted(c) && bench_cells[c].rsa == rsa)
 			ok = work(&server, tls, &bench_cells[c],
-					cell == &bench_cells[c] ? BASE + MORE : BASE);
+					cell == &bench_cells[c] ? BASE + more_of(cell) : BASE);
 	bench_server_stop(&server);
 	sum = take_sum("server.");
-	return ok ? sum : 0;
+	return ok ? sum : (struct sum){0};
 }
 
 static void count_target(int target, bool rsa)
 {
-	double base = count_server(target, rsa, NULL);
-	double sum;
+	struct sum base = count_server(target, rsa, NULL);
+	struct sum sum;
 	int c;
 
 	for(c = 0; c < bench_n_cells; c++) {
 		if(!is_counted(c) || bench_cells[c].rsa != rsa)
 			continue;
-		sum = base > 0 ? count_server(target, rsa, &bench_cells[c]) : 0;
-		if(sum > base)
-			row_of(c)[target].instructions = (sum - base) / MORE;
+		sum = count_server(target, rsa, &bench_cells[c]);
+		/* one that had to be killed has told nothing, not even what it
+		 * took over from the process that it was forked from */
+		if(sum.processes > 0 && sum.processes == base.processes)
+			row_of(c)[target].instructions =
+					(sum.instructions - base.instructions)
+					/ more_of(&bench_cells[c]);
 		else
 			bench_fault("not counted", bench_word((enum bench_target)target));
 	}
@@ -191,7 +212,7 @@ int bench_count_raw(const char *args)
 	char key[PATH_ROOM + 16];
 	int c;
 
-	if(sscanf(args, "%d %ld %599s", &c, &raw.limit, certs) != 3 || c < 0
+	if(sscanf(args, "%d %ld %599[^\n]", &c, &raw.limit, certs) != 3 || c < 0
 			|| c >= bench_n_cells)
 		return 2;
 	cell = &bench_cells[c];
@@ -214,7 +235,7 @@ static double count_raw(int cell, long limit)
 	char command[PATH_ROOM * 2];
 	char self[PATH_ROOM];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	double sum;
+	struct sum sum;
 	int status;
 
 	if(n < 0)
@@ -223,13 +244,13 @@ static double count_raw(int cell, long limit)
 	snprintf(args, sizeof(args), "%d %ld %s", cell, limit, host_certs());
 	setenv(BENCH_COUNT_RAW, args, 1);
 	snprintf(command, sizeof(command),
-			"valgrind -q --tool=callgrind --toggle-collect='serve_*' "
-			"--callgrind-out-file=%s/raw.%%p '%s'",
+			VALGRIND " --toggle-collect='serve_*' "
+					 "--callgrind-out-file='%s/raw.%%p' '%s'",
 			folder, self);
 	status = system(command);
 	unsetenv(BENCH_COUNT_RAW);
 	sum = take_sum("raw.");
-	return status == 0 ? sum : 0;
+	return status == 0 ? sum.instructions : 0;
 }
 
 static void count_floor(void)
@@ -261,17 +282,14 @@ void bench_count_run(void)
 		bench_fault("no folder for callgrind", "count");
 		return;
 	}
-	/* the server's processes may be another user's */
-	chmod(folder, 0777);
 	for(t = 0; t <= BENCH_PLAIN; t++) {
-		if(!bench_results.has[t])
-			continue;
-		if(any_counted(false))
+		if(bench_results.has[t] && any_counted(false))
 			count_target(t, false);
-		if(t != BENCH_PLAIN && any_counted(true))
+		if(bench_results.has[t] && any_counted(true)
+				&& (t != BENCH_PLAIN || !any_counted(false)))
 			count_target(t, true);
 	}
-	if(bench_results.has[BENCH_PLAIN])
+	if(bench_results.has[BENCH_PLAIN] && any_counted(false))
 		copy_plain();
 	if(bench_results.has[BENCH_RAW])
 		count_floor();

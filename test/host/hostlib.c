@@ -346,7 +346,7 @@ static void exec_kamailio(
 	const char *prog = getenv("KAMAILIO");
 	char cfg_path[HOST_PATH_MAX + 16];
 	char mem[16];
-	char under[HOST_PATH_MAX];
+	char under[HOST_PATH_MAX * 2];
 	char *argv[24];
 	int n = 0;
 	int fd = open(kam->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
