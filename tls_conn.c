@@ -68,7 +68,8 @@ struct tls_conn
 	/* input of the step that runs, in the stash or in the caller's window */
 	const unsigned char *in;
 	size_t n_in;
-	/* owned; constant while it is the newest. Read without the lock. */
+	/* owned, the first one maybe in info_room, so this struct never moves;
+	 * constant while it is the newest. Read without the lock. */
 	struct tls_info *_Atomic info;
 	uint64_t info_room[TLS_INFO_ROOM]; /* of the first one, when it fits */
 	/* owned; what the own record layer needs of a running handshake, NULL

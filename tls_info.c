@@ -16,8 +16,9 @@
 #include "tls_port.h"
 #include "tls_verify.h"
 
-/* What the peer told, measured before the block for it is taken: one block
- * for all, since each costs the host some hundred bytes more than it holds. */
+/* What the peer told, measured before there is a block for it: one for all, or
+ * none but the connection's, since each costs the host some hundred bytes more
+ * than it holds. */
 struct told
 {
 	X509 *cert; /* borrowed, as the others; NULL = none */
@@ -180,20 +181,19 @@ static void fill(struct tls_info *info, SSL *ssl, const struct told *told)
 enum tls_rc tls_info_add(struct tls_info **info, SSL *ssl, void *place)
 {
 	struct told told = listen_to(ssl);
-	struct tls_info *fresh = place;
+	struct tls_info *fresh;
 	size_t n = sizeof(*fresh) + told.n_alpn + 1 + told.n_name + 1 + told.n_der;
 	unsigned int again = *info != NULL ? (*info)->again + 1 : 0;
+	bool placed = place != NULL && again == 0
+				  && n <= TLS_INFO_ROOM * sizeof(uint64_t);
 
 	if(again > TLS_INFO_AGAIN_MAX)
 		return TLS_RC_LIMIT;
-	if(again > 0 || n > TLS_INFO_ROOM * sizeof(uint64_t))
-		fresh = NULL;
-	if(fresh == NULL)
-		fresh = tls_port_alloc(n);
+	fresh = placed ? place : tls_port_alloc(n);
 	if(fresh == NULL)
 		return TLS_RC_NOMEM;
 	memset(fresh, 0, sizeof(*fresh));
-	fresh->placed = fresh == place;
+	fresh->placed = placed;
 	fresh->again = again;
 	fill(fresh, ssl, &told);
 	if((told.cert != NULL && told.n_der == 0

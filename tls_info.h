@@ -73,8 +73,8 @@ struct tls_info
 };
 
 /* Room for the facts of most handshakes, in words of 8 bytes: 56 bytes for ALPN
- * and server name, and no certificate but a shared one. */
-#define TLS_INFO_ROOM ((sizeof(struct tls_info) + 56) / sizeof(uint64_t))
+ * and server name with their 0 bytes, and no certificate but a shared one. */
+#define TLS_INFO_ROOM ((sizeof(struct tls_info) + 56 + 7) / sizeof(uint64_t))
 
 /* Makes *INFO from SSL, whose handshake is complete; what *INFO was goes behind
  * it. The first one is put into PLACE when it fits: TLS_INFO_ROOM words that
