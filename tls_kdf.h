@@ -59,11 +59,12 @@ enum tls_rc tls_kdf_init(struct tls_err *err) TLS_MUST_CHECK;
  * provider, as for FIPS. Main process, after tls_kdf_init(). */
 bool tls_kdf_is_used(void);
 
-/* Until tls_kdf_unwatch(), secrets for application data that this process derives are
- * written to SECRETS (NULL = nowhere), at the moment at which the library
- * changes to their keys, and what one derivation leaves is kept for the next;
- * else it is wiped after each. The caller runs the handshake of one
- * connection meanwhile, nothing else. */
+/* Until tls_kdf_unwatch(), secrets for application data that this process
+ * derives are written to SECRETS (NULL = nowhere), at the moment at which the
+ * library changes to their keys, and what one derivation leaves is kept for the
+ * next; else it is wiped after each. Meanwhile the caller runs one step of one
+ * handshake, or a series of tls_kdf_expand(). Watches do not nest: the inner
+ * one would end the outer. */
 void tls_kdf_watch(struct tls_kdf_secrets *secrets);
 
 /* Ends the watch, and wipes what the derivations left in this process. */
