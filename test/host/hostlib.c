@@ -536,6 +536,16 @@ static void await_sleep(struct host_kam *kam, pid_t pid, long end)
 		host_wait_end(kam, 5);
 }
 
+/* Notes the processes and waits until each has been seen asleep. */
+static void await_all(struct host_kam *kam, long end)
+{
+	int i;
+
+	note_procs(kam);
+	for(i = 0; i < kam->n_procs; i++)
+		await_sleep(kam, kam->procs[i], end);
+}
+
 /* Waits until the main process has forked all others and each has slept once.
  * One that was forked and has not run yet still takes itself for the main
  * process: a signal to end would get lost in it, and the server would wait
@@ -543,12 +553,9 @@ static void await_sleep(struct host_kam *kam, pid_t pid, long end)
 static void await_processes(struct host_kam *kam)
 {
 	long end = host_now() + HOST_START_MS;
-	int i;
 
 	await_sleep(kam, kam->pid, end);
-	note_procs(kam);
-	for(i = 0; i < kam->n_procs; i++)
-		await_sleep(kam, kam->procs[i], end);
+	await_all(kam, end);
 }
 
 /* Waits for a moment in which every process sleeps. A signal ends a worker
@@ -557,12 +564,7 @@ static void await_processes(struct host_kam *kam)
  * everything. A server under load is not waited for. */
 static void await_rest(struct host_kam *kam)
 {
-	long end = host_now() + REST_MS;
-	int i;
-
-	note_procs(kam);
-	for(i = 0; i < kam->n_procs; i++)
-		await_sleep(kam, kam->procs[i], end);
+	await_all(kam, host_now() + REST_MS);
 }
 
 int host_procs_changed(struct host_kam *kam)
