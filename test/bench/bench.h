@@ -308,8 +308,8 @@ double bench_idle_rpc_ms(struct bench_server *server);
 /* Instructions of servers and floor, counted by callgrind. */
 void bench_count_run(void);
 
-/* What the floor's own process does: ARGS is "CELL LIMIT", CELL a number in
- * bench_cells. Returns an exit code. */
+/* What the floor's own process does: ARGS is "CELL LIMIT FOLDER", CELL a
+ * number in bench_cells, FOLDER that of the certificates. Returns an exit code. */
 int bench_count_raw(const char *args);
 
 /* ---- profiles.c ---- */

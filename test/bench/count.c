@@ -49,17 +49,6 @@ static bool is_counted(int c)
 		   || (!cell->rsa && cell->version == TLS1_3_VERSION);
 }
 
-/* Has the certificate any cell? */
-static bool any_counted(bool rsa)
-{
-	int c;
-
-	for(c = 0; c < bench_n_cells; c++)
-		if(is_counted(c) && bench_cells[c].rsa == rsa)
-			return true;
-	return false;
-}
-
 static struct bench_series *row_of(int cell)
 {
 	return &bench_results.series[cell * BENCH_TARGETS];
@@ -165,15 +154,35 @@ static struct sum count_server(
 	return ok ? sum : (struct sum){0};
 }
 
+/* The cell whose count is also C's: plain TCP has neither version nor
+ * certificate, so the first of its kind. */
+static int twin_of(int target, int c)
+{
+	int i;
+
+	for(i = 0; target == BENCH_PLAIN && i < c; i++)
+		if(is_counted(i) && bench_cells[i].kind == bench_cells[c].kind)
+			return i;
+	return c;
+}
+
 static void count_target(int target, bool rsa)
 {
-	struct sum base = count_server(target, rsa, NULL);
+	struct sum base = {0};
 	struct sum sum;
+	int twin;
 	int c;
 
 	for(c = 0; c < bench_n_cells; c++) {
 		if(!is_counted(c) || bench_cells[c].rsa != rsa)
 			continue;
+		twin = twin_of(target, c);
+		if(twin != c) {
+			row_of(c)[target].instructions = row_of(twin)[target].instructions;
+			continue;
+		}
+		if(base.processes == 0)
+			base = count_server(target, rsa, NULL);
 		sum = count_server(target, rsa, &bench_cells[c]);
 		/* one that had to be killed has told nothing, not even what it
 		 * took over from the process that it was forked from */
@@ -184,21 +193,6 @@ static void count_target(int target, bool rsa)
 		else
 			bench_fault("not counted", bench_word((enum bench_target)target));
 	}
-}
-
-/* Plain TCP has no certificate. */
-static void copy_plain(void)
-{
-	int to;
-	int from;
-
-	for(to = 0; to < bench_n_cells; to++)
-		for(from = 0; from < bench_n_cells; from++)
-			if(is_counted(to) && is_counted(from) && bench_cells[to].rsa
-					&& !bench_cells[from].rsa
-					&& bench_cells[to].kind == bench_cells[from].kind)
-				row_of(to)[BENCH_PLAIN].instructions =
-						row_of(from)[BENCH_PLAIN].instructions;
 }
 
 /* ---- the floor ---- */
@@ -283,14 +277,11 @@ void bench_count_run(void)
 		return;
 	}
 	for(t = 0; t <= BENCH_PLAIN; t++) {
-		if(bench_results.has[t] && any_counted(false))
-			count_target(t, false);
-		if(bench_results.has[t] && any_counted(true)
-				&& (t != BENCH_PLAIN || !any_counted(false)))
-			count_target(t, true);
+		if(!bench_results.has[t])
+			continue;
+		count_target(t, false);
+		count_target(t, true);
 	}
-	if(bench_results.has[BENCH_PLAIN] && any_counted(false))
-		copy_plain();
 	if(bench_results.has[BENCH_RAW])
 		count_floor();
 	rmdir(folder);

@@ -233,16 +233,13 @@ static void ratio_table(FILE *f)
 	fputc('\n', f);
 }
 
-/* A - LESS, or A alone when that is no target; 0 = was not counted. */
-static double counted(int cell, int a, int less)
+/* Instructions over those of plain TCP; 0 = one was not counted. */
+static double counted_over_plain(const struct bench_series *row, int target)
 {
-	const struct bench_series *row = &all->series[cell * BENCH_TARGETS];
+	double all_of_it = row[target].instructions;
+	double plain = row[BENCH_PLAIN].instructions;
 
-	if(less == BENCH_TARGETS)
-		return row[a].instructions;
-	return row[a].instructions > 0 && row[less].instructions > 0
-				   ? row[a].instructions - row[less].instructions
-				   : 0;
+	return all_of_it > 0 && plain > 0 ? all_of_it - plain : 0;
 }
 
 static void counted_ratio(FILE *f, double over, double under)
@@ -257,10 +254,7 @@ static void count_table(FILE *f)
 {
 	static const int targets[] = {
 			BENCH_OWN, BENCH_OPENSSL, BENCH_STOCK, BENCH_PLAIN, BENCH_RAW};
-	enum
-	{
-		ALONE = BENCH_TARGETS
-	};
+	const struct bench_series *row;
 	size_t i;
 	int c;
 
@@ -271,21 +265,21 @@ static void count_table(FILE *f)
 		  "|\n|---|---|---|---|---|---|---|---|---|\n",
 			f);
 	for(c = 0; c < bench_n_cells; c++) {
-		if(counted(c, BENCH_OWN, ALONE) <= 0
-				&& counted(c, BENCH_RAW, ALONE) <= 0)
+		row = &all->series[c * BENCH_TARGETS];
+		if(row[BENCH_OWN].instructions <= 0 && row[BENCH_RAW].instructions <= 0)
 			continue;
 		fprintf(f, "| %s |", bench_cells[c].name);
 		for(i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
-			if(counted(c, targets[i], ALONE) > 0)
-				fprintf(f, " %.1f |", counted(c, targets[i], ALONE) / 1e3);
+			if(row[targets[i]].instructions > 0)
+				fprintf(f, " %.1f |", row[targets[i]].instructions / 1e3);
 			else
 				fputs(" - |", f);
-		counted_ratio(f, counted(c, BENCH_OWN, BENCH_PLAIN),
-				counted(c, BENCH_RAW, ALONE));
-		counted_ratio(f, counted(c, BENCH_STOCK, ALONE),
-				counted(c, BENCH_OWN, ALONE));
-		counted_ratio(f, counted(c, BENCH_STOCK, BENCH_PLAIN),
-				counted(c, BENCH_RAW, ALONE));
+		counted_ratio(f, counted_over_plain(row, BENCH_OWN),
+				row[BENCH_RAW].instructions);
+		counted_ratio(
+				f, row[BENCH_STOCK].instructions, row[BENCH_OWN].instructions);
+		counted_ratio(f, counted_over_plain(row, BENCH_STOCK),
+				row[BENCH_RAW].instructions);
 		fputc('\n', f);
 	}
 	fputc('\n', f);
